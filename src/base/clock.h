@@ -1,7 +1,7 @@
 // Clock: the only place that asks what time it is.
 //
-// A service receives a Clock& and never calls the system's clocks itself, so that tests advance time
-// by hand. Thread-safe.
+// A service receives a Clock& and never calls the system's clocks itself, so that tests advance
+// time by hand. Thread-safe.
 #pragma once
 
 #include <atomic>
@@ -10,8 +10,8 @@
 
 namespace hami {
 
-using WallTime = std::chrono::sys_time<std::chrono::nanoseconds>;   // UTC, may jump
-using MonoTime = std::chrono::steady_clock::time_point;             // never goes back
+using WallTime = std::chrono::sys_time<std::chrono::nanoseconds>;  // UTC, may jump
+using MonoTime = std::chrono::steady_clock::time_point;            // never goes back
 using Duration = std::chrono::nanoseconds;
 
 class Clock {

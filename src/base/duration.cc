@@ -39,8 +39,8 @@ Result<Duration> ParseDuration(std::string_view text) {
   double total = 0;
   while (!s.empty()) {
     double number = 0;
-    auto [end, ec] = std::from_chars(s.data(), s.data() + s.size(), number,
-                                     std::chars_format::fixed);
+    auto [end, ec] =
+        std::from_chars(s.data(), s.data() + s.size(), number, std::chars_format::fixed);
     if (ec != std::errc() || s[0] == '-') return bad();
     s.remove_prefix(static_cast<size_t>(end - s.data()));
     size_t n = s.find_first_of("0123456789.");

@@ -1,8 +1,8 @@
 // Executor: where work runs. ThreadExecutor owns one thread (a "state thread"); WorkerPool several;
 // ManualExecutor runs on the test's own thread with a fake clock.
 //
-// Post and PostAt may be called from any thread. Tasks of one serial executor never overlap and keep
-// their order. Destruction drops tasks that have not started and waits for the one that runs.
+// Post and PostAt may be called from any thread. Tasks of one serial executor never overlap and
+// keep their order. Destruction drops tasks that have not started and waits for the one that runs.
 #pragma once
 
 #include <condition_variable>

@@ -54,9 +54,7 @@ TEST(ManualExecutor, TimeMovesTimerByTimer) {
   ManualExecutor executor(clock);
   std::vector<std::pair<int, int64_t>> seen;
   auto start = clock.Mono();
-  auto at = [&](int n) {
-    seen.emplace_back(n, (clock.Mono() - start) / 1s);
-  };
+  auto at = [&](int n) { seen.emplace_back(n, (clock.Mono() - start) / 1s); };
   executor.PostAfter(2s, [&] {
     at(2);
     executor.PostAfter(1s, [&] { at(3); });

@@ -151,7 +151,8 @@ FlagSet& FlagSet::Command(std::string name, std::string description) {
 }
 
 FlagSet::Flag* FlagSet::FindFlag(std::string_view name) {
-  auto it = std::find_if(flags_.begin(), flags_.end(), [&](const Flag& f) { return f.name == name; });
+  auto it =
+      std::find_if(flags_.begin(), flags_.end(), [&](const Flag& f) { return f.name == name; });
   return it == flags_.end() ? nullptr : &*it;
 }
 

@@ -1,8 +1,8 @@
 // Flags: command lines as users of the reference write them (Go's pflag and urfave/cli).
 //
-// --name=value and --name value; booleans also --name=false; -v=4; single-dash long names; names with
-// underscores. Precedence: flag, then environment variable, then default. Unknown flags are errors
-// with the nearest known name. Not thread-safe: main only.
+// --name=value and --name value; booleans also --name=false; -v=4; single-dash long names; names
+// with underscores. Precedence: flag, then environment variable, then default. Unknown flags are
+// errors with the nearest known name. Not thread-safe: main only.
 #pragma once
 
 #include <cstdint>

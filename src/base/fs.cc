@@ -67,8 +67,7 @@ class DiskFileSystem final : public FileSystem {
 
   Result<void> WriteAtomic(const std::string& path, std::string_view data, mode_t mode) override {
     static std::atomic<unsigned> counter{0};
-    std::string temp =
-        path + ".tmp-" + std::to_string(getpid()) + "-" + std::to_string(counter++);
+    std::string temp = path + ".tmp-" + std::to_string(getpid()) + "-" + std::to_string(counter++);
     auto written = WriteTemp(temp, data, mode);
     if (written && rename(temp.c_str(), path.c_str()) != 0) {
       written = Fail(ErrnoError("rename", path, errno));
@@ -143,16 +142,25 @@ Error ErrnoError(std::string_view operation, std::string_view path, int error_nu
   Code code = Code::kInternal;
   switch (error_number) {
     case ENOENT:
-    case ENOTDIR: code = Code::kNotFound; break;
-    case EEXIST: code = Code::kAlreadyExists; break;
+    case ENOTDIR:
+      code = Code::kNotFound;
+      break;
+    case EEXIST:
+      code = Code::kAlreadyExists;
+      break;
     case EACCES:
     case EPERM:
-    case EROFS: code = Code::kPermissionDenied; break;
+    case EROFS:
+      code = Code::kPermissionDenied;
+      break;
     case ENOSPC:
     case EDQUOT:
     case EMFILE:
-    case ENFILE: code = Code::kResourceExhausted; break;
-    default: break;
+    case ENFILE:
+      code = Code::kResourceExhausted;
+      break;
+    default:
+      break;
   }
   std::string message(operation);
   message += ' ';

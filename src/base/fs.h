@@ -25,8 +25,8 @@ class FileSystem {
   virtual Result<void> WriteAtomic(const std::string& path, std::string_view data, mode_t mode) = 0;
   // Creates parents as needed; sets the mode of the last one exactly (no umask).
   virtual Result<void> MakeDirs(const std::string& path, mode_t mode) = 0;
-  virtual Result<void> Remove(const std::string& path) = 0;      // absent is fine
-  virtual Result<void> RemoveTree(const std::string& path) = 0;  // absent is fine
+  virtual Result<void> Remove(const std::string& path) = 0;                   // absent is fine
+  virtual Result<void> RemoveTree(const std::string& path) = 0;               // absent is fine
   virtual Result<std::vector<std::string>> List(const std::string& dir) = 0;  // names, sorted
   virtual Result<struct stat> Stat(const std::string& path) = 0;
   bool Exists(const std::string& path) { return Stat(path).has_value(); }

@@ -1,4 +1,5 @@
-// JSON trees, for what is small or must be looked at freely: configuration, webhook objects, replies.
+// JSON trees, for what is small or must be looked at freely: configuration, webhook objects,
+// replies.
 //
 // Hot reading (lists, watch events) is done by base/json_reader.h. Values, no threads.
 #pragma once

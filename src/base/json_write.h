@@ -3,7 +3,8 @@
 //   JsonWriter w;  w.Object([&] { w.Key("a").Int(1).Key("b").String("x"); });  w.Take();
 //
 // Two escapings: plain (shortest valid JSON) and Go's encoding/json, which also escapes < > & and
-// U+2028/2029: use the latter where users compare bytes with the reference (spec/device-plugin 5.1).
+// U+2028/2029: use the latter where users compare bytes with the reference
+// (spec/device-plugin 5.1).
 #pragma once
 
 #include <cstdint>
@@ -53,7 +54,7 @@ class JsonWriter {
 
   std::string out_;
   JsonEscape escape_;
-  bool first_ = true;      // nothing written yet in the innermost container
+  bool first_ = true;  // nothing written yet in the innermost container
   bool after_key_ = false;
 };
 

@@ -14,9 +14,7 @@ std::string Quote(std::string_view s, JsonEscape e = JsonEscape::kPlain) {
 TEST(JsonWriter, KeepsTheOrderAndPlacesCommas) {
   JsonWriter w;
   w.Object([&] {
-    w.Key("b").Int(-1).Key("a").Array([&] {
-      w.Null().Bool(true).Object([] {}).Double(1.5);
-    });
+    w.Key("b").Int(-1).Key("a").Array([&] { w.Null().Bool(true).Object([] {}).Double(1.5); });
     w.Key("c").String("x");
   });
   EXPECT_EQ(w.text(), R"({"b":-1,"a":[null,true,{},1.5],"c":"x"})");
@@ -29,7 +27,9 @@ TEST(AppendJsonString, EscapesAsGoWhereUsersCompareBytes) {
 }
 
 TEST(AppendJsonString, ReplacesInvalidUtf8) {
-  EXPECT_EQ(Quote("a\xff" "b\xC0\xAF"), R"("a\ufffdb\ufffd\ufffd")");
+  EXPECT_EQ(Quote("a\xff"
+                  "b\xC0\xAF"),
+            R"("a\ufffdb\ufffd\ufffd")");
   EXPECT_EQ(Quote("\xED\xA0\x80"), R"("\ufffd\ufffd\ufffd")");  // a lone surrogate
   EXPECT_EQ(Quote("\xF0\x9F\x98\x80"), "\"\xF0\x9F\x98\x80\"");
 }

@@ -18,8 +18,8 @@ std::atomic<LogFormat> g_format{LogFormat::kLogfmt};
 
 std::shared_ptr<spdlog::logger>& Sink() {
   static std::shared_ptr<spdlog::logger> logger = [] {
-    auto l = std::make_shared<spdlog::logger>("hami",
-                                              std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    auto l =
+        std::make_shared<spdlog::logger>("hami", std::make_shared<spdlog::sinks::stderr_sink_mt>());
     l->set_level(spdlog::level::trace);
     l->set_pattern("%v");
     l->flush_on(spdlog::level::trace);
@@ -30,11 +30,16 @@ std::shared_ptr<spdlog::logger>& Sink() {
 
 std::string_view LevelName(LogLevel level) {
   switch (level) {
-    case LogLevel::kError: return "error";
-    case LogLevel::kWarn: return "warn";
-    case LogLevel::kInfo: return "info";
-    case LogLevel::kDebug: return "debug";
-    case LogLevel::kTrace: return "trace";
+    case LogLevel::kError:
+      return "error";
+    case LogLevel::kWarn:
+      return "warn";
+    case LogLevel::kInfo:
+      return "info";
+    case LogLevel::kDebug:
+      return "debug";
+    case LogLevel::kTrace:
+      return "trace";
   }
   return "?";
 }

@@ -52,7 +52,7 @@ class LogLine {
 
 }  // namespace hami
 
-#define LOG(level, message)                             \
-  if (!::hami::LogEnabled(::hami::LogLevel::level)) {   \
-  } else                                                \
+#define LOG(level, message)                           \
+  if (!::hami::LogEnabled(::hami::LogLevel::level)) { \
+  } else                                              \
     ::hami::LogLine(::hami::LogLevel::level, message)

@@ -11,12 +11,12 @@ TEST(ParseQuantity, MultipliesSuffixesOut) {
     int64_t value;
     bool integral;
   };
-  for (const Row& row : {Row{"0", 0, true}, Row{"3000", 3000, true}, Row{"3k", 3000, true},
-                         Row{"3Gi", 3ll << 30, true}, Row{"2e3", 2000, true},
-                         Row{"2E3", 2000, true}, Row{"1.5k", 1500, true}, Row{"1.5", 2, false},
-                         Row{"1500m", 2, false}, Row{"2000m", 2, true}, Row{"-1", -1, true},
-                         Row{"+7", 7, true}, Row{".5Ki", 512, true}, Row{"5.", 5, true},
-                         Row{"1n", 1, false}, Row{"1E", 1'000'000'000'000'000'000, true}}) {
+  for (const Row& row :
+       {Row{"0", 0, true}, Row{"3000", 3000, true}, Row{"3k", 3000, true},
+        Row{"3Gi", 3ll << 30, true}, Row{"2e3", 2000, true}, Row{"2E3", 2000, true},
+        Row{"1.5k", 1500, true}, Row{"1.5", 2, false}, Row{"1500m", 2, false},
+        Row{"2000m", 2, true}, Row{"-1", -1, true}, Row{"+7", 7, true}, Row{".5Ki", 512, true},
+        Row{"5.", 5, true}, Row{"1n", 1, false}, Row{"1E", 1'000'000'000'000'000'000, true}}) {
     auto q = ParseQuantity(row.text);
     ASSERT_TRUE(q) << row.text;
     EXPECT_EQ(q->value, row.value) << row.text;

@@ -1,7 +1,7 @@
 // Result and Error: how every function of ours reports failure.
 //
-// Values, cheap to move, no threads. Exceptions never cross a folder boundary; code that must call a
-// throwing library converts at once. The code is for programs, the message for people: lower-case
+// Values, cheap to move, no threads. Exceptions never cross a folder boundary; code that must call
+// a throwing library converts at once. The code is for programs, the message for people: lower-case
 // start, no trailing period, naming the object, the value and what was expected.
 #pragma once
 
@@ -39,8 +39,7 @@ struct Error {
 
   // True when the same call may succeed later without a change by the caller.
   bool Retriable() const {
-    return code == Code::kUnavailable || code == Code::kDeadlineExceeded ||
-           code == Code::kConflict;
+    return code == Code::kUnavailable || code == Code::kDeadlineExceeded || code == Code::kConflict;
   }
   // Prefixes the message: "reserve pod a/b: device GPU-1: ...".
   Error&& With(std::string_view context) && {
@@ -69,22 +68,21 @@ inline tl::unexpected<Error> Fail(Error error) { return tl::unexpected<Error>(st
 #define HAMI_CONCAT(a, b) HAMI_CONCAT_INNER(a, b)
 
 // Returns the error of `expr` (a Result) from the enclosing function.
-#define TRY(expr)                                                    \
-  do {                                                               \
-    auto hami_try_result = (expr);                                   \
-    if (!hami_try_result) {                                          \
-      return ::hami::Fail(std::move(hami_try_result).error());       \
-    }                                                                \
+#define TRY(expr)                                              \
+  do {                                                         \
+    auto hami_try_result = (expr);                             \
+    if (!hami_try_result) {                                    \
+      return ::hami::Fail(std::move(hami_try_result).error()); \
+    }                                                          \
   } while (false)
 
 // TRY_ASSIGN(auto pod, DecodePod(json)): as TRY, and keeps the value.
 #define TRY_ASSIGN(lhs, expr) TRY_ASSIGN_IMPL(HAMI_CONCAT(hami_try_, __LINE__), lhs, expr)
-#define TRY_ASSIGN_IMPL(tmp, lhs, expr)               \
-  auto tmp = (expr);                                  \
-  if (!tmp) {                                         \
-    return ::hami::Fail(std::move(tmp).error());      \
-  }                                                   \
+#define TRY_ASSIGN_IMPL(tmp, lhs, expr)          \
+  auto tmp = (expr);                             \
+  if (!tmp) {                                    \
+    return ::hami::Fail(std::move(tmp).error()); \
+  }                                              \
   lhs = std::move(*tmp)
 
-#define CHECK(expr) \
-  ((expr) ? static_cast<void>(0) : ::hami::CheckFailed(#expr, __FILE__, __LINE__))
+#define CHECK(expr) ((expr) ? static_cast<void>(0) : ::hami::CheckFailed(#expr, __FILE__, __LINE__))

@@ -7,4 +7,6 @@
 #define HAMI_THREAD_ANNOTATION(x)
 #endif
 
+#ifndef GUARDED_BY  // gRPC's headers bring abseil's, which means the same
 #define GUARDED_BY(x) HAMI_THREAD_ANNOTATION(guarded_by(x))
+#endif

@@ -35,8 +35,8 @@ Json Scalar(const YAML::Node& node) {
   int64_t integer = 0;
   if (ParseWhole(digits, integer)) return integer;
   double number = 0;
-  bool numeric = !digits.empty() && digits.find_first_not_of("0123456789.eE+-") ==
-                                        std::string_view::npos;
+  bool numeric =
+      !digits.empty() && digits.find_first_not_of("0123456789.eE+-") == std::string_view::npos;
   if (numeric && ParseWhole(digits, number)) return number;
   return Json(s);
 }
@@ -49,10 +49,14 @@ class Converter {
     }
     switch (node.Type()) {
       case YAML::NodeType::Undefined:
-      case YAML::NodeType::Null: return Json(nullptr);
-      case YAML::NodeType::Scalar: return Scalar(node);
-      case YAML::NodeType::Sequence: return Sequence(node, depth);
-      case YAML::NodeType::Map: return Map(node, depth);
+      case YAML::NodeType::Null:
+        return Json(nullptr);
+      case YAML::NodeType::Scalar:
+        return Scalar(node);
+      case YAML::NodeType::Sequence:
+        return Sequence(node, depth);
+      case YAML::NodeType::Map:
+        return Map(node, depth);
     }
     return Json(nullptr);
   }
@@ -104,8 +108,7 @@ bool NestsTooDeep(std::string_view text) {
 Result<Json> ParseYaml(std::string_view text) {
   if (text.size() > kMaxText) {
     return Fail(Code::kInvalidArgument, "YAML text of " + std::to_string(text.size()) +
-                                            " bytes: expected at most " +
-                                            std::to_string(kMaxText));
+                                            " bytes: expected at most " + std::to_string(kMaxText));
   }
   if (NestsTooDeep(text)) return Fail(Code::kInvalidArgument, "YAML text nests too deep");
   try {
