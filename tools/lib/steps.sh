@@ -36,9 +36,13 @@ step() {
   local log=$STEPS_LOGS/$name.log started=$SECONDS rc=0
   printf '[%s] %-12s %s\n' "$(steps_elapsed $((SECONDS - STEPS_STARTED)))" "$name" "$what"
   : >"$log"
-  steps_heartbeat "$name" "$log" &
+  steps_heartbeat "$name" "$log" 2>/dev/null &
   local heart=$!
-  (set -euo pipefail; "$@") </dev/null >"$log" 2>&1 || rc=$?
+  # Not "( ... ) || rc=$?": there bash ignores -e inside, and a step would go on after a failed command.
+  set +e
+  (set -euo pipefail; "$@") </dev/null >"$log" 2>&1
+  rc=$?
+  set -e
   pkill -P "$heart" 2>/dev/null || true
   kill "$heart" 2>/dev/null || true
   wait "$heart" 2>/dev/null || true

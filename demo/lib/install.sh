@@ -1,0 +1,141 @@
+# shellcheck shell=bash
+# Build, images, chart, readiness.
+
+check_packages() {
+  local missing=() package
+  for package in $(tools/install-deps --list); do
+    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q '^install ok installed' ||
+      missing+=("$package")
+  done
+  ((${#missing[@]} == 0)) || {
+    echo "with KUBECONFIG set nothing is installed on this machine; missing: ${missing[*]}"
+    echo "install them yourself: apt-get install ${missing[*]}"
+    return 1
+  }
+}
+
+build_release() { cmake --preset release && cmake --build --preset release; }
+
+# image_name <image>: full name of one of our images.
+image_name() { images/build --names "$1"; }
+
+provide_images() {
+  tell_anew images
+  if ((OWN_CLUSTER)); then
+    images/build hami sample kube-scheduler
+    testbed/load build/images/{hami,sample,kube-scheduler}.tar
+    return
+  fi
+  images/build hami sample
+  if [[ -z ${IMAGE_REGISTRY:-} ]]; then
+    tell images "IMAGE_REGISTRY is not set: load these archives into every node with cards (and the" \
+      "scheduler's), for example with"
+    local image
+    for image in hami sample; do
+      tell images "  ctr -n k8s.io images import $PWD/build/images/$image.tar    # $(image_name $image)"
+    done
+    return
+  fi
+  if ! command -v skopeo >/dev/null; then
+    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends skopeo
+  fi
+  local image
+  for image in hami sample; do
+    skopeo copy "docker-archive:build/images/$image.tar" "docker://$(image_name "$image")"
+    tell images "pushed $(image_name "$image")"
+  done
+}
+
+# An installation that the demo did not make is not the demo's to change.
+refuse_foreign_release() {
+  local found
+  found=$(helm_ list --all-namespaces --output json | jq -r --arg ns "$NAMESPACE" \
+    '.[] | select((.chart | startswith("hami-")) and .namespace != $ns) | .namespace + "/" + .name')
+  [[ -z $found ]] || {
+    echo "this cluster has HAMi already: $found; the demo would fight with it."
+    echo "Remove it first, or use another cluster."
+    return 1
+  }
+}
+
+install_chart() {
+  local image scheduler registry
+  image=$(image_name hami)
+  registry=${image%/*}
+  local arguments=(upgrade --install hami charts/hami --namespace "$NAMESPACE" --timeout 3m
+    --set "scheduler.extender.image.registry=$registry"
+    --set "devicePlugin.image.registry=$registry"
+    --set "global.imageTag=${image##*:}")
+  # The tag stays the same when the programs change: the archive's key rolls the Pods.
+  local key
+  key=$(cut -c1-12 build/images/hami.tar.key)
+  arguments+=(--set-string "scheduler.podAnnotations.demo-image=$key"
+    --set-string "devicePlugin.podAnnotations.demo-image=$key")
+  if ((OWN_CLUSTER)); then
+    scheduler=$(image_name kube-scheduler)
+    arguments+=(--values demo/values.yaml
+      --set "scheduler.kubeScheduler.image.registry=${scheduler%/*}"
+      --set "scheduler.kubeScheduler.image.tag=${scheduler##*:}")
+    kube label nodes --all gpu=on --overwrite
+  else
+    refuse_foreign_release
+    [[ -n $(kube get nodes --selector gpu=on --output name) ]] || {
+      echo "no node is labelled gpu=on; label those with cards: kubectl label node NAME gpu=on"
+      return 1
+    }
+  fi
+  [[ -z ${DEMO_VALUES:-} ]] || arguments+=(--values "$DEMO_VALUES")
+  kube get namespace "$NAMESPACE" >/dev/null 2>&1 || {
+    kube create namespace "$NAMESPACE"
+    kube label namespace "$NAMESPACE" "$DEMO_LABEL"
+  }
+  # A release that an interrupted run left half made can only be made anew.
+  case $(helm_ status hami --namespace "$NAMESPACE" --output json 2>/dev/null | jq -r .info.status) in
+    pending-*) helm_ uninstall hami --namespace "$NAMESPACE" --no-hooks --wait ;;
+  esac
+  helm_ "${arguments[@]}" || {
+    why_not_running
+    return 1
+  }
+}
+
+# The state of our Pods, when they are not as they should be.
+why_not_running() {
+  kube --namespace "$NAMESPACE" get pods --output wide
+  kube --namespace "$NAMESPACE" get events --sort-by=.lastTimestamp | tail -n 15
+  local pod
+  for pod in $(kube --namespace "$NAMESPACE" get pods --output name); do
+    echo "---- $pod"
+    kube --namespace "$NAMESPACE" logs "$pod" --all-containers --tail=15 || true
+  done
+}
+
+# cards <node> <jq filter>: what the node's register annotation says; fails while it names no card.
+cards() {
+  kube get node "$1" --output json | jq -er \
+    '.metadata.annotations["hami.io/node-nvidia-register"] // "[]" | fromjson | select(. != []) | '"$2"
+}
+# shares_of <node>: shares that kubelet has to give; fails while there is none.
+shares_of() {
+  kube get node "$1" --output json |
+    jq -er '.status.allocatable["nvidia.com/gpu"] // "0" | tonumber | select(. > 0)'
+}
+CARD_SUMMARY='group_by([.type, .devmem])
+  | map("\(length) x \(.[0].type) of \(.[0].devmem) MiB") | join(", ")'
+
+everything_ready() {
+  tell_anew ready
+  local workload node
+  for workload in deployment/hami-scheduler daemonset/hami-device-plugin; do
+    kube --namespace "$NAMESPACE" rollout status "$workload" --timeout=180s || {
+      why_not_running
+      return 1
+    }
+  done
+  for node in $(kube get nodes --selector gpu=on --output jsonpath='{.items[*].metadata.name}'); do
+    eventually 60 "cards of node $node" cards "$node" length
+    eventually 60 "shares of node $node" shares_of "$node"
+    tell ready "node $node: $(cards "$node" "$CARD_SUMMARY"); $(shares_of "$node") shares in kubelet"
+    sum_up ready "node $node" "$(cards "$node" length) cards registered, $(shares_of "$node") shares"
+  done
+}
