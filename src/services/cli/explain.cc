@@ -1,0 +1,392 @@
+#include "services/cli/explain.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "domain/policy/explain.h"
+#include "domain/policy/fit.h"
+#include "domain/protocol/bind_state.h"
+#include "domain/protocol/names.h"
+#include "domain/protocol/objects.h"
+#include "domain/protocol/time_text.h"
+#include "domain/vendor/vendor.h"
+
+namespace hami::cli {
+namespace {
+
+bool NamesOurResources(const Pod& pod, const protocol::DeviceConfig& config) {
+  std::vector<std::string> managed = vendor::ManagedResources(config);
+  auto names = [&](const ResourceMap& map) {
+    return std::ranges::any_of(managed,
+                               [&](const std::string& name) { return map.contains(name); });
+  };
+  return std::ranges::any_of(pod.containers, [&](const Container& container) {
+    return names(container.limits) || names(container.requests);
+  });
+}
+
+std::string_view Scheduler(const Pod& pod) {
+  return pod.scheduler_name.empty() ? protocol::kDefaultScheduler : pod.scheduler_name;
+}
+
+// Why admission has not touched a Pod that it should have: the first cause that shows.
+std::string MissedWebhook(const Pod& pod, std::string_view namespace_label,
+                          const Install& install) {
+  auto label = pod.labels.find(protocol::kWebhookLabel);
+  if (label != pod.labels.end() && label->second == "ignore") {
+    return "the pod carries the label hami.io/webhook: ignore, so admission skips it";
+  }
+  if (namespace_label == "ignore") {
+    return "namespace " + pod.key.ns +
+           " carries the label hami.io/webhook: ignore, so admission skips its pods";
+  }
+  if (install.webhook_known && !install.webhook_found) {
+    return "no MutatingWebhookConfiguration has the webhook vgpu.hami.io: HAMi's chart is not "
+           "installed, or was with scheduler.admissionWebhook.enabled=false";
+  }
+  if (install.webhook_known && !install.webhook_has_ca) {
+    return "the webhook vgpu.hami.io has no caBundle: the chart's job admission-patch has not run";
+  }
+  if (install.webhook_known && install.webhook_failure_policy == "Ignore") {
+    return "the webhook vgpu.hami.io was probably not reachable when the pod was created "
+           "(failurePolicy is Ignore), or its selectors leave this namespace out";
+  }
+  return "the webhook vgpu.hami.io was not asked, or left the pod alone";
+}
+
+// One share of the container, alone: what a single card is tested with.
+PodRequest OneShare(PodRequest request, size_t vendor, size_t container) {
+  for (size_t v = 0; v < request.vendors.size(); ++v) {
+    for (size_t c = 0; c < request.vendors[v].containers.size(); ++c) {
+      int32_t& count = request.vendors[v].containers[c].count;
+      count = v == vendor && c == container ? std::min(count, 1) : 0;
+    }
+  }
+  return request;
+}
+
+// The card's own reason, not what it does to the node as a whole.
+std::string CardWord(const NodeVerdict& verdict) {
+  for (size_t i = 0; i < kReasonCount; ++i) {
+    auto reason = static_cast<Reason>(i);
+    if (verdict.cards[reason] > 0 && reason != Reason::kAllocatedCardsInsufficientRequest) {
+      return std::string(policy::ReasonText(reason));
+    }
+  }
+  return std::string(policy::ReasonText(verdict.decisive));
+}
+
+// Why no share fits on the card; "" when one of every container that asks does.
+std::string CardReason(const NodeState& node, const std::string& word, size_t index,
+                       const PodRequest& request) {
+  NodeState alone;
+  alone.name = node.name;
+  alone.cordoned = node.cordoned;
+  const CardSet& set = node.cards.find(word)->second;
+  alone.cards[word].devices = {set.devices[index]};
+  alone.cards[word].usage = {set.usage[index]};
+  for (size_t v = 0; v < request.vendors.size(); ++v) {
+    if (request.vendors[v].word != word) continue;
+    for (size_t c = 0; c < request.vendors[v].containers.size(); ++c) {
+      if (request.vendors[v].containers[c].count == 0) continue;
+      policy::FitResult result = policy::FitNode(alone, OneShare(request, v, c));
+      if (result.placement) continue;
+      return CardWord(result.verdict);
+    }
+  }
+  return "";
+}
+
+std::vector<CardAnswer> AnswerCards(const NodeState& node, const PodRequest& request) {
+  std::vector<CardAnswer> answers;
+  for (const VendorRequest& asked : request.vendors) {
+    auto set = node.cards.find(asked.word);
+    if (set == node.cards.end()) continue;
+    for (size_t i = 0; i < set->second.devices.size(); ++i) {
+      const Device& device = set->second.devices[i];
+      answers.push_back({.uuid = device.id,
+                         .model = device.type,
+                         .index = device.index,
+                         .reason = CardReason(node, asked.word, i, request),
+                         .used = set->second.usage[i],
+                         .total = {device.count, device.memory, device.cores}});
+    }
+  }
+  return answers;
+}
+
+// The scheduler's decision on the picture as it is; true when some node would do.
+bool Try(const Cluster& cluster, const PodRequest& request, Explanation& out) {
+  std::vector<const NodeState*> states;
+  for (const NodePicture& node : cluster.nodes) states.push_back(&node.state);
+  policy::Decision decision = policy::Decide(states, request);
+  for (const NodePicture& node : cluster.nodes) {
+    NodeAnswer answer;
+    answer.name = node.state.name;
+    answer.lock = node.lock;
+    auto fitting =
+        std::ranges::find(decision.fitting, answer.name, &std::pair<std::string, double>::first);
+    if (fitting != decision.fitting.end()) {
+      answer.fits = true;
+      answer.score = fitting->second;
+    }
+    auto refusal = std::ranges::find(decision.refusals, answer.name, &NodeVerdict::node);
+    if (refusal != decision.refusals.end()) answer.text = policy::NodeText(request, *refusal);
+    answer.cards = AnswerCards(node.state, request);
+    out.nodes.push_back(std::move(answer));
+  }
+  if (decision.placement) {
+    out.findings.push_back(policy::SuccessText(decision));
+    return true;
+  }
+  out.findings.push_back(cluster.nodes.empty() ? "no node registers cards"
+                                               : policy::RefusalText(request, decision.refusals));
+  return false;
+}
+
+void AddAsks(const PodRequest& request, Explanation& out) {
+  for (const VendorRequest& vendor : request.vendors) {
+    for (size_t i = 0; i < vendor.containers.size(); ++i) {
+      if (vendor.containers[i].count == 0) continue;
+      out.asks.push_back(request.names[i] + ": " + policy::AskText(vendor.containers[i]));
+    }
+  }
+}
+
+// "main: ImagePullBackOff: ..." for each container that waits.
+std::vector<std::string> WaitingContainers(const Json& object) {
+  std::vector<std::string> waiting;
+  for (const char* list : {"initContainerStatuses", "containerStatuses"}) {
+    const Json* statuses = Find(object, {"status", list});
+    if (statuses == nullptr || !statuses->is_array()) continue;
+    for (const Json& status : statuses->get_array()) {
+      std::string_view reason = StringAt(status, {"state", "waiting", "reason"});
+      if (reason.empty() || reason == "PodInitializing") continue;
+      std::string text =
+          "container " + std::string(StringAt(status, {"name"})) + " waits: " + std::string(reason);
+      std::string_view message = StringAt(status, {"state", "waiting", "message"});
+      if (!message.empty()) text += ": " + std::string(message);
+      waiting.push_back(std::move(text));
+    }
+  }
+  return waiting;
+}
+
+void AddGrants(const Pod& pod, const Cluster& cluster, Explanation& out) {
+  auto shares = vendor::AllocatedShares(pod, cluster.devices);
+  if (!shares) {
+    out.findings.push_back("what it holds cannot be read: " + shares.error().message);
+    return;
+  }
+  for (const auto& [word, containers] : *shares) {
+    for (size_t i = 0; i < containers.size(); ++i) {
+      std::string name =
+          i < pod.containers.size() ? pod.containers[i].name : "#" + std::to_string(i);
+      for (const DeviceShare& share : containers[i]) out.grants.push_back({name, share});
+    }
+  }
+}
+
+std::string Since(std::optional<int64_t> unix_seconds) {
+  if (!unix_seconds) return "an unknown time";
+  return protocol::FormatRfc3339(WallTime(std::chrono::seconds(*unix_seconds)));
+}
+
+void AddWaiting(const Json& object, Explanation& out) {
+  for (std::string& text : WaitingContainers(object)) out.findings.push_back(std::move(text));
+}
+
+// A Pod that has its node.
+void ExplainBound(const PodInput& input, const Pod& pod, const Cluster& cluster, Explanation& out) {
+  using protocol::BindPhase;
+  AddGrants(pod, cluster, out);
+  protocol::BindState bind = protocol::ReadBindState(pod);
+  std::string_view status_reason = StringAt(input.object, {"status", "reason"});
+  std::string_view status_message = StringAt(input.object, {"status", "message"});
+  if (bind.node.empty()) {
+    out.findings.push_back("it has a node but no cards were given out for it: scheduler " +
+                           out.scheduler + " bound it, not hami-scheduler");
+  } else if (bind.node != pod.node_name) {
+    out.findings.push_back("its cards were given out on node " + bind.node + ", but it runs on " +
+                           pod.node_name);
+  }
+  if (pod.phase == "Failed" || bind.phase == BindPhase::kFailed) {
+    out.state = PodState::kFailed;
+    out.findings.push_back(status_reason.empty()
+                               ? "it failed"
+                               : std::string(status_reason) + ": " + std::string(status_message));
+  } else if (pod.Finished()) {
+    out.state = PodState::kFinished;
+    out.findings.emplace_back("it has finished; its cards are free again");
+  } else if (bind.phase == BindPhase::kAllocating) {
+    out.state = PodState::kAllocating;
+    out.findings.push_back("bound at " + Since(bind.bind_unix) + "; the device plugin on node " +
+                           pod.node_name + " has not handed out the cards yet");
+    AddWaiting(input.object, out);
+  } else if (pod.phase == "Running") {
+    out.state = bind.node.empty() ? PodState::kFailed : PodState::kRunning;
+    AddWaiting(input.object, out);
+  } else {
+    out.state = bind.node.empty() ? PodState::kFailed : PodState::kStarting;
+    AddWaiting(input.object, out);
+  }
+  if (pod.deleting) {
+    out.findings.emplace_back(
+        "it is being deleted; its cards come free when its containers have ended");
+  }
+}
+
+void ExplainNotMutated(const PodInput& input, const Pod& pod, const Cluster& cluster,
+                       Explanation& out) {
+  out.state = PodState::kNotMutated;
+  out.findings.push_back("it asks for cards, but spec.schedulerName is still " + out.scheduler +
+                         ": admission has not seen it, and no card will be chosen for it");
+  out.findings.push_back(MissedWebhook(pod, input.namespace_webhook_label, cluster.install));
+  out.findings.emplace_back("when that is put right, delete the pod and create it again");
+}
+
+// A Pod without a node.
+void ExplainPending(const PodInput& input, const Pod& pod, const Cluster& cluster,
+                    Explanation& out) {
+  const Install& install = cluster.install;
+  if (Scheduler(pod) == protocol::kDefaultScheduler &&
+      install.scheduler_name != protocol::kDefaultScheduler) {
+    return ExplainNotMutated(input, pod, cluster, out);
+  }
+  if (Scheduler(pod) != install.scheduler_name) {
+    out.state = PodState::kOtherScheduler;
+    out.findings.push_back("it belongs to scheduler " + out.scheduler + "; HAMi's is " +
+                           install.scheduler_name + ", which leaves it alone");
+    return;
+  }
+  auto request = policy::CompileRequest(pod, cluster.devices, install.policies);
+  if (!request) {
+    out.state = PodState::kWrong;
+    out.findings.push_back(request.error().message);
+    return;
+  }
+  AddAsks(*request, out);
+  if (pod.scheduling_gated) {
+    out.state = PodState::kGated;
+    out.findings.emplace_back("it waits for its scheduling gates (spec.schedulingGates)");
+    return;
+  }
+  bool fits = cluster.nodes_known && Try(cluster, *request, out);
+  if (install.scheduler_known && install.scheduler_ready == 0) {
+    out.state = PodState::kNoScheduler;
+    out.findings.insert(out.findings.begin(),
+                        install.scheduler_pods == 0
+                            ? "no pod of hami-scheduler exists: nobody schedules it"
+                            : "none of the " + std::to_string(install.scheduler_pods) +
+                                  " pods of hami-scheduler is ready: nobody schedules it");
+    return;
+  }
+  out.state = !cluster.nodes_known ? PodState::kUnknown
+              : fits               ? PodState::kWaiting
+                                   : PodState::kUnschedulable;
+}
+
+}  // namespace
+
+std::string_view PodStateText(PodState state) {
+  switch (state) {
+    case PodState::kNoCards:
+      return "asks for no cards";
+    case PodState::kNotMutated:
+      return "not seen by admission";
+    case PodState::kOtherScheduler:
+      return "belongs to another scheduler";
+    case PodState::kWrong:
+      return "asks for what no node can give";
+    case PodState::kGated:
+      return "waits for its scheduling gates";
+    case PodState::kNoScheduler:
+      return "waits for hami-scheduler, which does not run";
+    case PodState::kUnschedulable:
+      return "pending: fits nowhere now";
+    case PodState::kWaiting:
+      return "pending: fits, waits for its turn";
+    case PodState::kUnknown:
+      return "pending: the nodes may not be looked at";
+    case PodState::kAllocating:
+      return "bound: waits for the device plugin";
+    case PodState::kFailed:
+      return "failed";
+    case PodState::kStarting:
+      return "has its cards, is starting";
+    case PodState::kRunning:
+      return "running";
+    case PodState::kFinished:
+      return "finished";
+  }
+  return "unknown";
+}
+
+bool IsFine(PodState state) {
+  switch (state) {
+    case PodState::kNoCards:
+    case PodState::kGated:
+    case PodState::kWaiting:
+    case PodState::kAllocating:
+    case PodState::kStarting:
+    case PodState::kRunning:
+    case PodState::kFinished:
+      return true;
+    case PodState::kNotMutated:
+    case PodState::kOtherScheduler:
+    case PodState::kWrong:
+    case PodState::kNoScheduler:
+    case PodState::kUnschedulable:
+    case PodState::kUnknown:
+    case PodState::kFailed:
+      return false;
+  }
+  return false;
+}
+
+std::vector<PodEvent> DecodeEvents(const std::vector<Json>& items) {
+  std::vector<PodEvent> events;
+  for (const Json& item : items) {
+    PodEvent event;
+    event.type = StringAt(item, {"type"});
+    event.reason = StringAt(item, {"reason"});
+    event.message = StringAt(item, {"message"});
+    event.source = StringAt(item, {"source", "component"});
+    if (event.source.empty()) event.source = StringAt(item, {"reportingComponent"});
+    event.count = IntAt(item, {"count"}).value_or(IntAt(item, {"series", "count"}).value_or(1));
+    for (std::string_view time :
+         {StringAt(item, {"series", "lastObservedTime"}), StringAt(item, {"lastTimestamp"}),
+          StringAt(item, {"eventTime"}), StringAt(item, {"metadata", "creationTimestamp"})}) {
+      if (auto when = protocol::ParseRfc3339(time)) {
+        event.last = *when;
+        break;
+      }
+    }
+    events.push_back(std::move(event));
+  }
+  std::ranges::stable_sort(events, {}, &PodEvent::last);
+  return events;
+}
+
+Result<Explanation> Explain(const PodInput& input, const Cluster& cluster) {
+  TRY_ASSIGN(Pod pod, protocol::DecodePod(input.object));
+  Explanation out;
+  out.pod = pod.key;
+  out.scheduler = Scheduler(pod);
+  out.node = pod.node_name;
+  out.events = input.events;
+  out.notes = cluster.notes;
+  if (!NamesOurResources(pod, cluster.devices)) {
+    out.findings.emplace_back("none of its containers names a resource of HAMi");
+  } else if (!pod.node_name.empty()) {
+    if (auto request = policy::CompileRequest(pod, cluster.devices, cluster.install.policies)) {
+      AddAsks(*request, out);
+    }
+    ExplainBound(input, pod, cluster, out);
+  } else {
+    ExplainPending(input, pod, cluster, out);
+  }
+  return out;
+}
+
+}  // namespace hami::cli

@@ -1,0 +1,239 @@
+#include "services/cli/explain.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "domain/policy/compile.h"
+#include "domain/policy/explain.h"
+#include "domain/policy/fit.h"
+#include "domain/protocol/objects.h"
+#include "services/cli/cluster_fixture.h"
+
+namespace hami::cli {
+namespace {
+
+using testing::AnyOf;
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+constexpr WallTime kNow{std::chrono::seconds(1'800'000'100)};
+
+Explanation Ask(FakeApi& api, const Json& pod, std::string_view ns_label = "",
+                std::vector<PodEvent> events = {}) {
+  Cluster cluster = LoadCluster(api.call(), {}).value();
+  auto explanation = Explain({pod, ns_label, std::move(events), kNow}, cluster);
+  EXPECT_TRUE(explanation.has_value());
+  return explanation.value_or(Explanation());
+}
+
+TEST(ExplainTest, APodThatFitsNowhereIsRefusedInTheWordsOfItsEvent) {
+  FakeApi api = FakeApi::Healthy();
+  api.lists["/api/v1/pods"] = {BoundPodJson("a", "20000", "n1", "GPU-a0"),
+                               BoundPodJson("b", "21000", "n1", "GPU-a1")};
+  Json pod = PodJson("big", "5000");
+  Explanation e = Ask(api, pod);
+  EXPECT_EQ(e.state, PodState::kUnschedulable);
+  EXPECT_FALSE(IsFine(e.state));
+
+  Cluster cluster = LoadCluster(api.call(), {}).value();
+  auto request =
+      policy::CompileRequest(protocol::DecodePod(pod).value(), cluster.devices, {}).value();
+  const NodeState* node = &cluster.nodes[0].state;
+  policy::Decision decision = policy::Decide({&node, 1}, request);
+  EXPECT_THAT(e.findings, Contains(policy::RefusalText(request, decision.refusals)));
+  ASSERT_EQ(e.nodes.size(), 1u);
+  EXPECT_FALSE(e.nodes[0].fits);
+  EXPECT_EQ(e.nodes[0].text, policy::NodeText(request, decision.refusals[0]));
+  ASSERT_EQ(e.nodes[0].cards.size(), 2u);
+  EXPECT_EQ(e.nodes[0].cards[0].reason, "CardInsufficientMemory");
+  EXPECT_EQ(e.nodes[0].cards[0].used.memory.value, 20000);
+  EXPECT_THAT(e.asks, ElementsAre(HasSubstr("main: 5000 MiB")));
+}
+
+TEST(ExplainTest, CardsAreJudgedOneByOne) {
+  FakeApi api = FakeApi::Healthy();
+  api.lists["/api/v1/pods"] = {BoundPodJson("a", "20000", "n1", "GPU-a0")};
+  Json pod = PodJson("two", "5000");
+  pod.at("spec").at("containers").at(0).at("resources").at("limits").as_object()["nvidia.com/gpu"] =
+      "2";
+  Explanation e = Ask(api, pod);
+  EXPECT_EQ(e.state, PodState::kUnschedulable);
+  EXPECT_EQ(e.nodes[0].cards[0].reason, "CardInsufficientMemory");
+  EXPECT_EQ(e.nodes[0].cards[1].reason, "");
+}
+
+TEST(ExplainTest, APodThatFitsWaitsForItsTurn) {
+  FakeApi api = FakeApi::Healthy();
+  Explanation e = Ask(api, PodJson("small", "3000"));
+  EXPECT_EQ(e.state, PodState::kWaiting);
+  EXPECT_TRUE(IsFine(e.state));
+  EXPECT_TRUE(e.nodes[0].fits);
+  EXPECT_THAT(e.findings, ElementsAre(HasSubstr("n1")));
+}
+
+TEST(ExplainTest, AMissedWebhookIsTracedToItsCause) {
+  struct Case {
+    const char* want;
+    const char* ns_label = "";
+    void (*spoil)(FakeApi&, Json&) = [](FakeApi&, Json&) {};
+  };
+  const char* kWebhooks = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+  static const char* path = kWebhooks;
+  const Case kCases[] = {
+      {"the pod carries the label", "",
+       [](FakeApi&, Json& pod) {
+         pod.at("metadata").at("labels").as_object()["hami.io/webhook"] = "ignore";
+       }},
+      {"namespace team-a carries the label", "ignore"},
+      {"no MutatingWebhookConfiguration", "", [](FakeApi& api, Json&) { api.lists[path].clear(); }},
+      {"has no caBundle", "", [](FakeApi& api, Json&) { api.lists[path] = {WebhookJson("")}; }},
+      {"was probably not reachable"}};
+  for (const Case& c : kCases) {
+    FakeApi api = FakeApi::Healthy();
+    Json pod = PodJson("missed", "3000");
+    pod.at("spec").as_object()["schedulerName"] = "default-scheduler";
+    c.spoil(api, pod);
+    Explanation e = Ask(api, pod, c.ns_label);
+    EXPECT_EQ(e.state, PodState::kNotMutated) << c.want;
+    EXPECT_THAT(e.findings, Contains(HasSubstr(c.want)));
+  }
+}
+
+TEST(ExplainTest, AForeignSchedulerIsNamed) {
+  FakeApi api = FakeApi::Healthy();
+  Json pod = PodJson("foreign", "3000");
+  pod.at("spec").as_object()["schedulerName"] = "volcano";
+  Explanation e = Ask(api, pod);
+  EXPECT_EQ(e.state, PodState::kOtherScheduler);
+  EXPECT_THAT(e.findings, Contains(HasSubstr("volcano")));
+}
+
+TEST(ExplainTest, ASchedulerThatDoesNotRunIsFoundOut) {
+  FakeApi api = FakeApi::Healthy();
+  api.lists["/pods?scheduler"] = {SchedulerPodJson(false)};
+  EXPECT_EQ(Ask(api, PodJson("p", "3000")).state, PodState::kNoScheduler);
+  api.lists["/pods?scheduler"].clear();
+  Explanation e = Ask(api, PodJson("p", "3000"));
+  EXPECT_EQ(e.state, PodState::kNoScheduler);
+  EXPECT_THAT(e.findings.front(), HasSubstr("no pod of hami-scheduler exists"));
+}
+
+TEST(ExplainTest, ABadValueIsNamedEvenWhenAdmissionLetItPass) {
+  FakeApi api = FakeApi::Healthy();
+  Explanation e = Ask(api, PodJson("bad", "3Gi"));
+  EXPECT_EQ(e.state, PodState::kWrong);
+  EXPECT_THAT(e.findings, Contains(HasSubstr("3Gi")));
+}
+
+TEST(ExplainTest, GatesHoldAPodBack) {
+  FakeApi api = FakeApi::Healthy();
+  Json pod = PodJson("gated", "3000");
+  pod.at("spec").as_object()["schedulingGates"] = Tree(R"([{"name":"kueue"}])");
+  EXPECT_EQ(Ask(api, pod).state, PodState::kGated);
+}
+
+TEST(ExplainTest, ABoundPodShowsItsCardsAndItsStage) {
+  FakeApi api = FakeApi::Healthy();
+  Explanation running = Ask(api, BoundPodJson("a", "3000", "n1", "GPU-a0"));
+  EXPECT_EQ(running.state, PodState::kRunning);
+  ASSERT_EQ(running.grants.size(), 1u);
+  EXPECT_EQ(running.grants[0].container, "main");
+  EXPECT_EQ(running.grants[0].share.uuid, "GPU-a0");
+
+  Explanation allocating = Ask(api, BoundPodJson("a", "3000", "n1", "GPU-a0", "allocating"));
+  EXPECT_EQ(allocating.state, PodState::kAllocating);
+  EXPECT_THAT(allocating.findings, Contains(HasSubstr("2027-01-15T08:00:00Z")));
+
+  Json failed = BoundPodJson("a", "3000", "n1", "GPU-a0", "failed");
+  failed.at("status").as_object()["phase"] = "Failed";
+  failed.at("status").as_object()["reason"] = "UnexpectedAdmissionError";
+  failed.at("status").as_object()["message"] = "Allocate failed due to no binding pod";
+  Explanation why = Ask(api, failed);
+  EXPECT_EQ(why.state, PodState::kFailed);
+  EXPECT_THAT(why.findings,
+              Contains("UnexpectedAdmissionError: Allocate failed due to no binding pod"));
+
+  Json pulling = BoundPodJson("a", "3000", "n1", "GPU-a0");
+  pulling.at("status").as_object()["phase"] = "Pending";
+  pulling.at("status").as_object()["containerStatuses"] = Tree(
+      R"([{"name":"main","state":{"waiting":{"reason":"ImagePullBackOff","message":"no such image"}}}])");
+  Explanation starting = Ask(api, pulling);
+  EXPECT_EQ(starting.state, PodState::kStarting);
+  EXPECT_THAT(starting.findings, Contains(HasSubstr("ImagePullBackOff: no such image")));
+}
+
+TEST(ExplainTest, APodBoundAroundUsIsTrouble) {
+  FakeApi api = FakeApi::Healthy();
+  Json pod = PodJson("around", "3000");
+  pod.at("spec").as_object()["nodeName"] = "n1";
+  pod.at("status").as_object()["phase"] = "Running";
+  Explanation e = Ask(api, pod);
+  EXPECT_FALSE(IsFine(e.state));
+  EXPECT_THAT(e.findings, Contains(HasSubstr("no cards were given out")));
+}
+
+TEST(ExplainTest, APodWithoutOurResourcesIsNoneOfOurs) {
+  FakeApi api = FakeApi::Healthy();
+  Json pod = Tree(R"({"metadata":{"name":"p"},"spec":{"containers":[{"name":"c"}]}})");
+  Explanation e = Ask(api, pod);
+  EXPECT_EQ(e.state, PodState::kNoCards);
+  EXPECT_TRUE(IsFine(e.state));
+}
+
+TEST(ExplainTest, NodesThatMayNotBeSeenLeaveTheAnswerOpen) {
+  FakeApi api = FakeApi::Healthy();
+  api.forbidden = {"/api/v1/nodes"};
+  Explanation e = Ask(api, PodJson("p", "3000"));
+  EXPECT_EQ(e.state, PodState::kUnknown);
+  EXPECT_THAT(e.notes, Contains(HasSubstr("nodes may not be listed")));
+}
+
+TEST(ExplainTest, TheLockOfANodeIsShown) {
+  FakeApi api = FakeApi::Healthy();
+  api.lists["/api/v1/nodes"][0].at("metadata").at("annotations").as_object()["hami.io/mutex.lock"] =
+      "2026-06-14T15:05:03Z,default,gang-pod-1";
+  Explanation e = Ask(api, PodJson("p", "3000"));
+  EXPECT_EQ(e.nodes[0].lock, "held for default/gang-pod-1 since 2026-06-14T15:05:03Z");
+}
+
+TEST(ExplainTest, EventsAreInOrderOfTheirLastTime) {
+  auto events =
+      DecodeEvents({Tree(R"({"type":"Warning","reason":"FailedScheduling","message":"m2",
+      "reportingComponent":"hami-scheduler","eventTime":"2027-01-15T08:01:00.5Z"})"),
+                    Tree(R"({"type":"Normal","reason":"Scheduled","message":"m1","count":3,
+      "source":{"component":"kubelet"},"lastTimestamp":"2027-01-15T08:00:00Z"})"),
+                    Tree("{}")});
+  ASSERT_EQ(events.size(), 3u);
+  EXPECT_EQ(events[1].message, "m1");
+  EXPECT_EQ(events[1].count, 3);
+  EXPECT_EQ(events[2].source, "hami-scheduler");
+}
+
+TEST(ExplainTest, TextAndJsonSayTheSame) {
+  FakeApi api = FakeApi::Healthy();
+  api.lists["/api/v1/pods"] = {BoundPodJson("a", "20000", "n1", "GPU-a0")};
+  PodEvent event{"Warning",
+                 "FilteringFailed",
+                 "no available node",
+                 "hami-scheduler",
+                 kNow - std::chrono::minutes(5),
+                 7};
+  Explanation e = Ask(api, PodJson("big", "30000"), "", {event});
+  std::string text = ExplanationText(e, kNow);
+  for (const char* part :
+       {"Pod team-a/big: pending: fits nowhere now\n", "scheduler: hami-scheduler",
+        "asks: main: 30000 MiB", "GPU-a1", "CardInsufficientMemory", "4000 of 24000 MiB", "5m (x7)",
+        "FilteringFailed"}) {
+    EXPECT_THAT(text, HasSubstr(part));
+  }
+  Json json = Tree(ExplanationJson(e));
+  EXPECT_EQ(BoolAt(json, {"fine"}), false);
+  EXPECT_EQ(StringAt(json, {"state"}), PodStateText(e.state));
+  EXPECT_EQ(IntAt(json.at("nodes").at(0).at("cards").at(0), {"used", "memoryMiB"}), 20000);
+  EXPECT_EQ(json.at("events").at(0).at("count").as_int64(), 7);
+}
+
+}  // namespace
+}  // namespace hami::cli
