@@ -1,7 +1,7 @@
 // NodeState: one node's cards and what is promised of them, as decisions see it.
 //
-// Owner: whoever holds the ledger (the scheduler's state thread; a snapshot in the CLI). Plain values;
-// no threads. Decisions only read it.
+// Owner: whoever holds the ledger (the scheduler's state thread; a snapshot in the CLI). Plain
+// values; no threads. Decisions only read it.
 #pragma once
 
 #include <cstdint>

@@ -23,7 +23,11 @@ struct PodKey {
   std::string Text() const { return ns + "/" + name; }
 };
 
-enum class ContainerKind : uint8_t { kInit, kSidecar, kApp };  // sidecar: init with restartPolicy Always
+enum class ContainerKind : uint8_t {
+  kInit,
+  kSidecar,
+  kApp
+};  // sidecar: init with restartPolicy Always
 
 // Quantities as written by the user ("3000", "3Gi"); parsed where a vendor asks for them.
 using ResourceMap = std::map<std::string, std::string, std::less<>>;
@@ -34,35 +38,36 @@ struct Container {
   ResourceMap limits;
   ResourceMap requests;
   bool privileged = false;
-  bool disables_control = false;  // env CUDA_DISABLE_CONTROL with a literal true value
+  bool disables_control = false;       // env CUDA_DISABLE_CONTROL with a literal true value
   std::vector<std::string> env_names;  // admission only (DecodePodTree); else empty
   // From status; default when the kubelet has not reported yet.
-  bool started = false;                // running or has run
-  bool terminated = false;             // state.terminated and will not be restarted
-  std::optional<int> exit_code;        // of state.terminated
+  bool started = false;          // running or has run
+  bool terminated = false;       // state.terminated and will not be restarted
+  std::optional<int> exit_code;  // of state.terminated
 };
 
 struct Pod {
   std::string uid;
   PodKey key;
   std::string resource_version;
-  std::string node_name;        // spec.nodeName, "" while unbound
+  std::string node_name;  // spec.nodeName, "" while unbound
   std::string scheduler_name;
-  std::string phase;            // Pending, Running, Succeeded, Failed, Unknown
-  std::string runtime_class;    // spec.runtimeClassName, "" when absent
-  std::string pod_group;        // label or spec.schedulingGroup; "" for none
-  int64_t creation_unix = 0;    // metadata.creationTimestamp
-  bool deleting = false;        // metadata.deletionTimestamp set
+  std::string phase;          // Pending, Running, Succeeded, Failed, Unknown
+  std::string runtime_class;  // spec.runtimeClassName, "" when absent
+  std::string pod_group;      // label or spec.schedulingGroup; "" for none
+  int64_t creation_unix = 0;  // metadata.creationTimestamp
+  bool deleting = false;      // metadata.deletionTimestamp set
   bool scheduling_gated = false;
-  std::string restart_policy;   // Always, OnFailure, Never
+  std::string restart_policy;  // Always, OnFailure, Never
   std::map<std::string, std::string, std::less<>> annotations;
   std::map<std::string, std::string, std::less<>> labels;
   std::vector<Container> containers;  // init containers first, then app, in spec order
 
   // Annotation or "".
   const std::string& Annotation(std::string_view name) const;
-  // True when no container of the Pod can run any more: phase Succeeded or Failed, or every container
-  // has terminated for good. A deletion mark alone is not an end (issue: "never at the deletion mark").
+  // True when no container of the Pod can run any more: phase Succeeded or Failed, or every
+  // container has terminated for good. A deletion mark alone is not an end (issue: "never at the
+  // deletion mark").
   bool Finished() const;
 };
 

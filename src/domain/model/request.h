@@ -1,7 +1,8 @@
-// PodRequest: what a Pod asks of cards, compiled once so that thousands of nodes can be tried quickly.
+// PodRequest: what a Pod asks of cards, compiled once so that thousands of nodes can be tried
+// quickly.
 //
-// Produced by domain/policy/compile.h; plain values, no threads. Annotations are parsed here and never
-// again: lists are split, words lower-cased, policies turned into sort keys.
+// Produced by domain/policy/compile.h; plain values, no threads. Annotations are parsed here and
+// never again: lists are split, words lower-cased, policies turned into sort keys.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +23,8 @@ enum class CardKey : uint8_t { kScoreHigh, kScoreLow, kUsedLow, kNumaHigh, kNuma
 
 struct CardPolicy {
   std::vector<CardKey> order;
-  bool mutex = false;      // busy cards are refused
-  bool topology = false;   // the set with the best links wins
+  bool mutex = false;     // busy cards are refused
+  bool topology = false;  // the set with the best links wins
   bool operator==(const CardPolicy&) const = default;
 };
 
@@ -37,15 +38,16 @@ struct ScoreWeights {
 
 // Which cards a Pod accepts. An empty list is no constraint.
 struct CardSelector {
-  std::vector<std::string> use_types;    // lower case; a card passes if its model contains one
+  std::vector<std::string> use_types;  // lower case; a card passes if its model contains one
   std::vector<std::string> nouse_types;
-  std::vector<std::string> use_uuids;    // exact
+  std::vector<std::string> use_uuids;  // exact
   std::vector<std::string> nouse_uuids;
-  std::optional<std::string> modes;      // a card passes if its mode occurs in this text or is empty
+  std::optional<std::string> modes;  // a card passes if its mode occurs in this text or is empty
   bool operator==(const CardSelector&) const = default;
 };
 
-// Which of the standard tests a vendor's cards undergo (spec/vendors.md A.6); part of its descriptor.
+// Which of the standard tests a vendor's cards undergo (spec/vendors.md A.6); part of its
+// descriptor.
 struct FitRules {
   bool cordon = false;      // S2
   bool numa_bind = false;   // S4
@@ -55,9 +57,10 @@ struct FitRules {
   bool operator==(const FitRules&) const = default;
 };
 
-// What the Pod asks of one vendor. `containers` runs parallel to Pod::containers; count 0 = nothing.
+// What the Pod asks of one vendor. `containers` runs parallel to Pod::containers; count 0 =
+// nothing.
 struct VendorRequest {
-  std::string word;         // "NVIDIA"
+  std::string word;  // "NVIDIA"
   FitRules rules;
   CardSelector select;
   std::vector<ContainerRequest> containers;
@@ -65,9 +68,9 @@ struct VendorRequest {
 };
 
 struct PodRequest {
-  std::vector<ContainerKind> kinds;   // of Pod::containers
-  std::vector<std::string> names;     // of Pod::containers, for explanations
-  std::vector<VendorRequest> vendors; // only vendors asked for, in the registry's order
+  std::vector<ContainerKind> kinds;    // of Pod::containers
+  std::vector<std::string> names;      // of Pod::containers, for explanations
+  std::vector<VendorRequest> vendors;  // only vendors asked for, in the registry's order
   NodePolicy node_policy = NodePolicy::kBinpack;
   CardPolicy card_policy;
   ScoreWeights weights;

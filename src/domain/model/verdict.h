@@ -1,7 +1,7 @@
 // Verdict: why a Pod does or does not fit somewhere, as a value.
 //
-// Produced by domain/policy, turned into text in one place (domain/policy/explain.h) so that the event,
-// the extender's failedNodes, the CLI and the console say the same words. Plain values.
+// Produced by domain/policy, turned into text in one place (domain/policy/explain.h) so that the
+// event, the extender's failedNodes, the CLI and the console say the same words. Plain values.
 #pragma once
 
 #include <array>
@@ -16,10 +16,11 @@
 
 namespace hami {
 
-// The fixed vocabulary of spec/scheduler.md 10, in the order in which a card's tests are made (6.2).
+// The fixed vocabulary of spec/scheduler.md 10, in the order in which a card's tests are made
+// (6.2).
 enum class Reason : uint8_t {
   kFits,
-  kNodeUnregistered,        // "node unregistered"
+  kNodeUnregistered,  // "node unregistered"
   kCardNotHealth,
   kCardCordoned,
   kCardTypeMismatch,
@@ -51,20 +52,20 @@ class ReasonCounts {
   std::array<int32_t, kReasonCount> counts_{};
 };
 
-// The refusal of one node: how many of its cards failed which test, and the closest miss, both for the
-// first container that found no place.
+// The refusal of one node: how many of its cards failed which test, and the closest miss, both for
+// the first container that found no place.
 struct NodeVerdict {
   std::string node;
-  Reason decisive = Reason::kFits;          // most frequent, ties in enum order
-  ReasonCounts cards;                       // cards per reason
-  int total_cards = 0;                      // of the vendor asked for
-  int container = -1;                       // index into Pod::containers
-  int vendor = -1;                          // index into PodRequest::vendors
-  int free_cards = 0;                       // cards that passed every test (fewer than asked for)
-  MiB largest_free_memory;                  // over healthy cards that pass type and UUID tests
+  Reason decisive = Reason::kFits;  // most frequent, ties in enum order
+  ReasonCounts cards;               // cards per reason
+  int total_cards = 0;              // of the vendor asked for
+  int container = -1;               // index into Pod::containers
+  int vendor = -1;                  // index into PodRequest::vendors
+  int free_cards = 0;               // cards that passed every test (fewer than asked for)
+  MiB largest_free_memory;          // over healthy cards that pass type and UUID tests
   Percent largest_free_cores;
-  MiB largest_card;                         // total memory of the largest such card
-  std::string largest_card_type;            // its model
+  MiB largest_card;               // total memory of the largest such card
+  std::string largest_card_type;  // its model
   bool operator==(const NodeVerdict&) const = default;
 };
 

@@ -1,0 +1,82 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "domain/protocol/device_config.h"
+
+namespace hami::protocol {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+NodeSettings For(std::string_view json, std::string_view node, NvidiaConfig config = {}) {
+  auto overrides = ParseNodeOverrides(json);
+  EXPECT_TRUE(overrides) << overrides.error().message;
+  return SettingsFor(config, *overrides, node, {{"zone", "a"}});
+}
+
+TEST(NodeOverridesTest, TheExampleOfTheSpecIsReadInFull) {
+  NodeSettings s = For(R"({"nodeconfig":[{"name":"node-a","operatingmode":"mig",
+      "devicememoryscaling":1.5,"devicecorescaling":2,"devicesplitcount":7,
+      "preconfigureddevicememory":9,"libcudaloglevel":"3","enablenumatopology":true,
+      "migstrategy":"none","filterdevices":{"uuid":["GPU-x"],"index":[3]},
+      "enablegetpreferredallocation":false}]})",
+                       "node-a");
+  EXPECT_EQ(s, (NodeSettings{.mode = OperatingMode::kMig,
+                             .memory_scaling = 1.5,
+                             .core_scaling = 2,
+                             .split_count = 7,
+                             .preconfigured_memory = {9},
+                             .log_level = 3,
+                             .numa_topology = true,
+                             .mig_strategy = "none",
+                             .preferred_allocation = false,
+                             .filter_uuids = {"GPU-x"},
+                             .filter_indexes = {3}}));
+}
+
+// Trap (measured on the reference): a present false or zero is ignored there.
+TEST(NodeOverridesTest, APresentFalseOverrides) {
+  NvidiaConfig config;
+  config.numa_topology = true;
+  EXPECT_FALSE(For(R"({"nodeconfig":[{"name":"n","enablenumatopology":false}]})", "n", config)
+                   .numa_topology);
+  EXPECT_TRUE(For(R"({"nodeconfig":[{"name":"n"}]})", "n", config).numa_topology);
+}
+
+TEST(NodeOverridesTest, AZeroSplitIsAnErrorNamingTheNode) {
+  auto overrides = ParseNodeOverrides(R"({"nodeconfig":[{"name":"node-a","devicesplitcount":0}]})");
+  ASSERT_FALSE(overrides);
+  EXPECT_EQ(overrides.error().message,
+            "nodeconfig \"node-a\".devicesplitcount: expected an integer from 1 to 10000, got 0");
+  EXPECT_FALSE(ParseNodeOverrides(R"({"nodeconfig":[{"name":"a","devicememoryscaling":0}]})"));
+  EXPECT_FALSE(ParseNodeOverrides(R"({"nodeconfig":[{"name":"a","operatingmode":"fast"}]})"));
+  EXPECT_FALSE(ParseNodeOverrides(R"({"nodeconfig":[{}]})"));
+  EXPECT_FALSE(ParseNodeOverrides("not json"));
+  EXPECT_FALSE(ParseNodeOverrides("[]"));
+}
+
+TEST(NodeOverridesTest, KeysMatchInAnyCaseAsInGo) {
+  EXPECT_EQ(For(R"({"NodeConfig":[{"Name":"n","DeviceSplitCount":3}]})", "n").split_count, 3);
+}
+
+TEST(NodeOverridesTest, EntriesMatchByNamePatternAndLabelsAndTheLastWins) {
+  constexpr std::string_view kJson = R"({"nodeconfig":[
+      {"name":"gpu-*","devicesplitcount":2},
+      {"name":"gpu-1","devicesplitcount":3},
+      {"nodeSelector":{"zone":"a"},"libcudaloglevel":4},
+      {"nodeSelector":{"zone":"b"},"libcudaloglevel":0}]})";
+  EXPECT_EQ(For(kJson, "gpu-1").split_count, 3);
+  EXPECT_EQ(For(kJson, "gpu-2").split_count, 2);
+  EXPECT_EQ(For(kJson, "cpu-1").split_count, 10);
+  EXPECT_EQ(For(kJson, "gpu-1").log_level, 4);
+}
+
+TEST(NodeOverridesTest, UnknownKeysAreWarnings) {
+  auto overrides = ParseNodeOverrides(R"({"nodeconfig":[{"name":"n","devicesplitcoun":3}]})");
+  ASSERT_TRUE(overrides);
+  EXPECT_THAT(overrides->warnings, ElementsAre(HasSubstr("did you mean devicesplitcount?")));
+}
+
+}  // namespace
+}  // namespace hami::protocol

@@ -1,0 +1,110 @@
+#include "base/quantity.h"
+#include "domain/protocol/allocation.h"
+#include "domain/protocol/register_annotation.h"
+#include "domain/vendor/vendor.h"
+
+namespace hami::vendor {
+namespace {
+
+// Which containers ask for the vendor at all; values are not judged here.
+std::vector<bool> Requesting(const Settings& settings, const Pod& pod) {
+  std::vector<bool> out;
+  for (const Container& container : pod.containers) {
+    auto names = [&](const ResourceMap& map) {
+      auto it = map.find(settings.count);
+      return it != map.end() && it->second != "0";
+    };
+    out.push_back(names(container.limits) || names(container.requests));
+  }
+  return out;
+}
+
+Result<SharesByVendor> ReadShares(const Pod& pod, const DeviceConfig& config,
+                                  std::string_view protocol::VendorKeys::*key) {
+  SharesByVendor out;
+  for (const Vendor& vendor : AllVendors()) {
+    std::string_view name = vendor.keys.*key;
+    const std::string& text = pod.Annotation(name);
+    if (name.empty() || text.empty()) continue;
+    auto entries = protocol::DecodeAllocation(text);
+    if (!entries) {
+      return Fail(std::move(entries).error().With("annotation " + std::string(name)));
+    }
+    out.emplace(vendor.word,
+                protocol::AlignToContainers(*std::move(entries),
+                                            Requesting(vendor.hooks.settings(config), pod)));
+  }
+  return out;
+}
+
+bool Allocatable(const Node& node, const std::string& resource) {
+  auto it = node.allocatable.find(resource);
+  if (it == node.allocatable.end()) return false;
+  auto quantity = ParseQuantity(it->second);
+  return quantity && quantity->value > 0;
+}
+
+}  // namespace
+
+Result<CardSet> NodeCards(const Vendor& vendor, const Settings& settings, const Node& node) {
+  const std::string& text = node.Annotation(vendor.keys.register_key);
+  std::string where = "node " + node.name + ": annotation " + std::string(vendor.keys.register_key);
+  if (text.empty()) return Fail(Code::kNotFound, where + " is absent");
+  auto devices = protocol::DecodeRegister(text);
+  if (!devices) return Fail(std::move(devices).error().With(where));
+  CardSet out;
+  out.devices = *std::move(devices);
+  out.usage.resize(out.devices.size());
+  bool served = Allocatable(node, settings.count);
+  for (Device& device : out.devices) {
+    device.vendor = vendor.word;
+    device.healthy = device.healthy && served;
+  }
+  const std::string& scores = node.Annotation(vendor.pair_scores);
+  if (!vendor.pair_scores.empty() && !scores.empty()) {
+    out.pair_scores =
+        protocol::DecodePairScores(scores, out.devices).value_or(std::vector<int32_t>());
+  }
+  return out;
+}
+
+NodeView ReadNode(const Node& node, const DeviceConfig& config) {
+  NodeView out;
+  out.state.name = node.name;
+  for (std::string& uuid : protocol::SplitList(node.Annotation(protocol::kDeviceCordon))) {
+    out.state.cordoned.insert(std::move(uuid));
+  }
+  for (const Vendor* vendor : EnabledVendors(config)) {
+    auto cards = NodeCards(*vendor, vendor->hooks.settings(config), node);
+    if (cards) {
+      out.state.cards.emplace(vendor->word, *std::move(cards));
+    } else if (cards.error().code != Code::kNotFound) {
+      out.problems.push_back(std::move(cards).error());
+    }
+  }
+  return out;
+}
+
+Result<SharesByVendor> AllocatedShares(const Pod& pod, const DeviceConfig& config) {
+  return ReadShares(pod, config, &protocol::VendorKeys::allocated);
+}
+
+Result<SharesByVendor> PendingShares(const Pod& pod, const DeviceConfig& config) {
+  return ReadShares(pod, config, &protocol::VendorKeys::to_allocate);
+}
+
+protocol::Annotations PlacementAnnotations(const Placement& placement, WallTime now) {
+  protocol::Annotations out = protocol::DecisionAnnotations(placement.node, now);
+  for (const auto& [word, shares] : placement.shares) {
+    const Vendor* vendor = FindVendor(word);
+    CHECK(vendor != nullptr);
+    std::string text = protocol::EncodeAllocation(shares);
+    if (!vendor->keys.to_allocate.empty()) {
+      out.emplace(vendor->keys.to_allocate, text);
+    }
+    out.emplace(vendor->keys.allocated, std::move(text));
+  }
+  return out;
+}
+
+}  // namespace hami::vendor
