@@ -1,11 +1,7 @@
-// Exposition: metrics as Prometheus reads them (text format 0.0.4), written straight into one string.
+// Exposition: the Prometheus text format 0.0.4, written sample by sample.
 //
-// Families are written one after the other, so that 280,000 series need no registry and no copies
-// (design.md decision 18). Not thread-safe: one writer, one answer.
-//
-//   Exposition out({{"zone", "vGPU"}});
-//   out.Family(kGpuMemoryLimit, "gauge", "registered memory");
-//   out.Sample({{"node", n}, {"device_uuid", id}}, bytes);
+// A value with state, one thread. Large families (one series per card or container) are written straight
+// from a snapshot during the scrape: nothing is copied or kept per series.
 #pragma once
 
 #include <cstdint>
@@ -14,36 +10,49 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace hami::telemetry {
 
-using Label = std::pair<std::string_view, std::string_view>;
+enum class MetricType : uint8_t { kCounter, kGauge, kHistogram };
+
+struct Label {
+  std::string_view name;
+  std::string_view value;
+};
+
+inline constexpr char kTextContentType[] = "text/plain; version=0.0.4; charset=utf-8";
+
+// "85000000000", "0.25", "+Inf": as samples and bucket bounds are written.
+std::string FormatValue(double value);
 
 class Exposition {
  public:
-  // Labels that every sample carries, until the next Constant().
-  Exposition() = default;
-  explicit Exposition(std::initializer_list<Label> constant) { Constant(constant); }
-  void Constant(std::initializer_list<Label> labels);
+  // `constant`: labels that every sample carries, behind its own.
+  using OwnedLabels = std::vector<std::pair<std::string, std::string>>;
+  explicit Exposition(OwnedLabels constant = {});
 
-  // Starts a family: the lines # HELP and # TYPE.
-  void Family(std::string_view name, std::string_view type, std::string_view help);
+  // Begins a family: HELP and TYPE lines. Its samples must follow before the next family; a family is
+  // begun once.
+  void Family(std::string_view name, std::string_view help, MetricType type);
+  void Sample(std::span<const Label> labels, double value) { Sample("", labels, value); }
   void Sample(std::initializer_list<Label> labels, double value) {
-    SampleOf("", {labels.begin(), labels.size()}, value);
+    Sample("", std::span(labels.begin(), labels.size()), value);
   }
-  // A whole histogram: cumulative counts per upper bound, then the sum and the number of observations.
-  void Histogram(std::initializer_list<Label> labels, std::span<const double> bounds,
-                 std::span<const uint64_t> cumulative, double sum, uint64_t count);
+  // `suffix`: "_bucket", "_sum", "_count" of histograms.
+  void Sample(std::string_view suffix, std::span<const Label> labels, double value);
+  // Without the constant labels (build info).
+  void BareSample(std::span<const Label> labels, double value);
 
-  static constexpr std::string_view kContentType = "text/plain; version=0.0.4; charset=utf-8";
+  const std::string& text() const { return out_; }
   std::string Take() { return std::move(out_); }
 
  private:
-  void SampleOf(std::string_view suffix, std::span<const Label> labels, double value);
-
-  std::string out_;
-  std::string constant_;  // `zone="vGPU"`, ready to write
+  void Write(std::string_view suffix, std::span<const Label> labels, std::string_view constant,
+             double value);
+  std::string constant_;  // rendered
   std::string family_;
+  std::string out_;
 };
 
 }  // namespace hami::telemetry
