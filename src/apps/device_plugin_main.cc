@@ -1,0 +1,170 @@
+// hami-device-plugin: offers a node's cards to kubelet and registers them in the cluster.
+#include <csignal>
+#include <ctime>
+
+#include "base/env.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/terminal.h"
+#include "base/version.h"
+#include "domain/protocol/objects.h"
+#include "platform/driver/node_setup.h"
+#include "platform/kube/client.h"
+#include "platform/kube/config.h"
+#include "platform/kube/objects.h"
+#include "platform/net/http_server.h"
+#include "services/node/cleanup.h"
+#include "services/node/limits.h"
+#include "services/node/routes.h"
+#include "services/node/service.h"
+
+namespace hami {
+namespace {
+
+struct Options {
+  node::NodeFlags node;
+  driver::VendorOptions vendor;
+  node::CleanupFlags cleanup;
+};
+
+struct Files {
+  std::string config;     // device-config.yaml
+  std::string overrides;  // config.json
+  bool operator==(const Files&) const = default;
+};
+
+Result<Files> ReadFiles(const node::NodeFlags& flags) {
+  Files out;
+  if (!flags.config_file.empty()) {
+    TRY_ASSIGN(out.config, RealFileSystem().Read(flags.config_file));
+  }
+  out.overrides = RealFileSystem().Read(flags.node_config_file).value_or("");
+  return out;
+}
+
+Result<std::unique_ptr<kube::Client>> Connect(net::Loop& loop, const node::NodeFlags& flags) {
+  TRY_ASSIGN(auto config, kube::LoadConfig(RealFileSystem(), flags.kubeconfig));
+  return kube::Client::Create(loop, config,
+                              {.user_agent = "hami-device-plugin/" + Build().version});
+}
+
+// Overrides may ask for the node's labels; nothing else does.
+std::map<std::string, std::string, std::less<>> Labels(kube::Client& client, const Files& files,
+                                                       const std::string& node) {
+  if (files.overrides.find("nodeSelector") == std::string::npos) return {};
+  auto decoded = client.CallSync({.path = kube::NodePath(node)}).and_then([](const auto& answer) {
+    return protocol::DecodeNode(answer.body);
+  });
+  if (!decoded) {
+    LOG(kWarn, "node labels are not known").Kv("error", decoded.error().message);
+  }
+  return decoded ? decoded->labels : std::map<std::string, std::string, std::less<>>{};
+}
+
+Result<driver::VendorSetup> Setup(const FlagSet& given, const Options& o, const Files& files,
+                                  kube::Client& client) {
+  return driver::SetupVendor(RealFileSystem(),
+                             {.given = given,
+                              .options = o.vendor,
+                              .tuning = node::GivenTuning(given, o.node),
+                              .config_yaml = files.config,
+                              .overrides_json = files.overrides,
+                              .node = o.node.node_name,
+                              .labels = Labels(client, files, o.node.node_name),
+                              .health_off = GetEnvOr("DP_DISABLE_HEALTHCHECKS", ""),
+                              .health_on = GetEnvOr("DP_ENABLE_HEALTHCHECKS", "")});
+}
+
+// One life of the service, until a signal or a change of the files: true means start again.
+Result<bool> RunOnce(const FlagSet& given, const Options& o, const sigset_t& signals) {
+  TRY_ASSIGN(const Files files, ReadFiles(o.node));
+  net::Loop loop;
+  TRY_ASSIGN(auto client, Connect(loop, o.node));
+  TRY_ASSIGN(auto setup, Setup(given, o, files, *client));
+  for (const std::string& warning : setup.warnings) LOG(kWarn, warning);
+  TRY_ASSIGN(auto service, node::NodeService::Start(RealFileSystem(), *client, o.node,
+                                                    std::move(setup), node::MakeContainerLimits));
+  std::unique_ptr<net::HttpServer> server;
+  if (!o.node.metrics_address.empty()) {
+    TRY_ASSIGN(server, net::HttpServer::Listen(loop, {.address = o.node.metrics_address},
+                                               node::Routes(*service)));
+  }
+  constexpr timespec kLook = {.tv_sec = 10, .tv_nsec = 0};
+  for (;;) {
+    const int signal = ::sigtimedwait(&signals, nullptr, &kLook);
+    if (signal == SIGHUP) {
+      LOG(kInfo, "restarting").Kv("why", "SIGHUP");
+      return true;
+    }
+    if (signal > 0) {
+      LOG(kInfo, "stopping").Kv("signal", signal);
+      return false;
+    }
+    auto now = ReadFiles(o.node);
+    if (now && *now != files) {
+      // A file that is wrong now keeps what runs.
+      if (auto next = Setup(given, o, *now, *client); !next) {
+        LOG(kError, "new configuration is not used").Kv("error", next.error().message);
+        continue;
+      }
+      LOG(kInfo, "restarting").Kv("why", "configuration changed");
+      return true;
+    }
+  }
+}
+
+Result<void> Clean(const FlagSet& given, Options o) {
+  net::Loop loop;
+  TRY_ASSIGN(auto client, Connect(loop, o.node));
+  TRY_ASSIGN(const Files files, ReadFiles(o.node));
+  TRY_ASSIGN(auto setup, Setup(given, o, files, *client));
+  if (o.cleanup.wait_cluster) return node::WaitForCluster(*client, setup.keys.register_key, o.cleanup);
+  TRY(node::FinishNodeFlags(o.node));
+  return node::CleanNode(RealFileSystem(), *client, o.node, setup, o.cleanup);
+}
+
+Result<void> Serve(const FlagSet& given, Options o) {
+  TRY(node::FinishNodeFlags(o.node));
+  for (const auto& [name, value] : given.Values()) LOG(kInfo, "FLAG").Kv(name, value);
+  // Blocked before any thread starts, so that only RunOnce sees them.
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (int signal : {SIGHUP, SIGINT, SIGTERM, SIGQUIT}) sigaddset(&signals, signal);
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  for (bool again = true; again;) {
+    TRY_ASSIGN(again, RunOnce(given, o, signals));
+  }
+  return {};
+}
+
+int Main(int argc, char** argv) {
+  Options o;
+  FlagSet flags("hami-device-plugin", "offers a node's cards to kubelet in shares");
+  node::AddNodeFlags(flags, o.node);
+  driver::AddVendorFlags(flags, o.vendor);
+  flags.Command("version", "print which build this is");
+  FlagSet& cleanup = flags.Command("cleanup", "remove what this node's plugin left behind");
+  node::AddNodeFlags(cleanup, o.node);
+  driver::AddVendorFlags(cleanup, o.vendor);
+  node::AddCleanupFlags(cleanup, o.cleanup);
+  auto fail = [](const Error& error, int code) {
+    WriteError("hami-device-plugin: " + error.message + "\n");
+    return code;
+  };
+  auto action = flags.Parse(argc, argv);
+  if (!action) return fail(action.error(), 2);
+  if (*action == FlagSet::Action::kExit) return 0;
+  if (flags.command() == "version") {
+    WriteOut(driver::PluginVersionLine(Build().version) + "\n" + VersionText("hami-device-plugin"));
+    return 0;
+  }
+  InitLog({.level = LogLevelFromVerbosity(static_cast<int>(o.node.verbosity)),
+           .format = o.node.log_format == "json" ? LogFormat::kJson : LogFormat::kLogfmt});
+  auto done = flags.command() == "cleanup" ? Clean(cleanup, o) : Serve(flags, o);
+  return done ? 0 : fail(done.error(), 1);
+}
+
+}  // namespace
+}  // namespace hami
+
+int main(int argc, char** argv) { return hami::Main(argc, argv); }

@@ -1,0 +1,507 @@
+#include "services/node/service.h"
+
+#include <algorithm>
+#include <future>
+#include <optional>
+#include <set>
+#include <thread>
+#include <utility>
+
+#include "base/json_write.h"
+#include "base/log.h"
+#include "base/version.h"
+#include "domain/protocol/names.h"
+#include "platform/kube/objects.h"
+#include "platform/kube/reflector.h"
+#include "platform/kubelet/pod_resources.h"
+#include "platform/kubelet/resource_endpoint.h"
+#include "services/node/driver_watch.h"
+#include "services/node/failpoint.h"
+#include "services/node/kube_api.h"
+#include "services/node/lock_keeper.h"
+#include "services/node/registrar.h"
+#include "services/node/report.h"
+
+namespace hami::node {
+namespace {
+
+constexpr Duration kHousekeeping = std::chrono::seconds(5);
+constexpr Duration kDriverLimit = std::chrono::seconds(10);
+constexpr Duration kFolderGrace = std::chrono::minutes(5);
+constexpr Duration kConflictAfter = std::chrono::seconds(60);
+constexpr Duration kPodResourcesTimeout = std::chrono::seconds(5);
+
+}  // namespace
+
+struct NodeService::Impl {
+  Impl(FileSystem& file_system, kube::Client& kube_client, NodeFlags f, driver::VendorSetup s)
+      : fs(file_system),
+        flags(std::move(f)),
+        vendor(std::move(s.vendor)),
+        settings(std::move(s.settings)),
+        words{.word = std::string(vendor->word()), .keys = s.keys, .resource = s.resource},
+        priority_resource(std::move(s.priority_resource)),
+        disable_core_limit(s.disable_core_limit),
+        overrides_broken(s.overrides_broken),
+        warnings(std::move(s.warnings)),
+        state_thread(std::make_unique<ThreadExecutor>("node")),
+        executor(*state_thread),
+        api(MakeKubeApi(kube_client, executor, flags.node_name)),
+        client(kube_client),
+        files(fs, {.hook_path = flags.hook_path, .lock_dir = flags.lock_dir}),
+        journal(fs, files.layout().State()),
+        pods([this] { Changed(); }),
+        view([this] { Changed(); }),
+        registrar(executor, *api, view),
+        locks(executor, *api, view, pods, [this](const std::string& uid) { Released(uid); }),
+        sync(executor, *api, pods, journal, words, [this](const std::string& uid) { Patched(uid); }),
+        health({.recovery = flags.health_recovery,
+                .classify = [v = vendor](uint64_t code) { return v->Classify(code); }}) {}
+
+  // The state thread ends before what its tasks touch.
+  ~Impl() {
+    if (recovery.joinable()) recovery.join();
+    api->Detach();
+    state_thread.reset();
+  }
+
+  // --- start and stop -----------------------------------------------------------------------
+
+  Result<void> Start(MakeLimits make_limits) {
+    TRY(files.Install(flags.limiter_library, Build().version));
+    TRY(journal.Load());
+    for (const auto& [ref, record] : journal.records()) {
+      if (record.step < Step::kCommitted) unsure.insert(ref);
+    }
+    TRY_ASSIGN(const kubelet::RegistrationWay way,
+               kubelet::ParseRegistrationWay(flags.registration));
+    registration = way;
+    if (flags.fail_on_init_error) TRY(vendor->Load());
+    allocator.emplace(
+        Allocator::Deps{.executor = executor,
+                        .api = *api,
+                        .pods = pods,
+                        .view = view,
+                        .journal = journal,
+                        .files = files,
+                        .sync = sync,
+                        .vendor = *vendor,
+                        .inventory = [this]() -> const Inventory& { return inventory; },
+                        .make_limits = std::move(make_limits)},
+        AllocatorOptions{.node = flags.node_name,
+                         .words = words,
+                         .schedulers = flags.schedulers,
+                         .priority_resource = priority_resource,
+                         .disable_core_limit = disable_core_limit,
+                         .oversubscribe = settings.memory_scaling > 1,
+                         .api_wait = flags.allocate_api_deadline});
+    executor.Post([this] {
+      registrar.Want(std::string(protocol::kPluginCapabilities),
+                     std::string(protocol::kCapabilityV2));
+      Housekeeping();
+    });
+    pod_watch.emplace(client, executor,
+                      kube::ReflectorOptions{.path = kube::PodsPath(),
+                                             .field_selector = "spec.nodeName=" + flags.node_name,
+                                             .label_selector = ""},
+                      pods);
+    node_watch.emplace(client, executor,
+                       kube::ReflectorOptions{.path = kube::NodesPath(),
+                                              .field_selector = "metadata.name=" + flags.node_name,
+                                              .label_selector = ""},
+                       view);
+    driver_watch.emplace(
+        vendor,
+        DriverWatchOptions{.interval = flags.scan_interval,
+                           .on_cards =
+                               [this](Result<std::vector<driver::CardInfo>> cards) {
+                                 executor.Post([this, cards = std::move(cards)] { OnCards(cards); });
+                               },
+                           .on_events =
+                               [this](std::vector<driver::HealthEvent> events) {
+                                 executor.Post([this, events = std::move(events)] {
+                                   OnEvents(events);
+                                 });
+                               }});
+    return {};
+  }
+
+  void Stop() {
+    driver_watch->Stop();
+    // Waiting calls are answered before the endpoint waits for them; those that only wait for the API
+    // server are answered by their own limit.
+    OnExecutor([this] { allocator->Stop(); });
+    std::unique_ptr<kubelet::ResourceEndpoint> last;
+    OnExecutor([&] {
+      stopping = true;
+      last = std::move(endpoint);
+    });
+    last.reset();
+    pod_watch.reset();
+    node_watch.reset();
+  }
+
+  void OnExecutor(std::function<void()> task) {
+    std::promise<void> done;
+    executor.Post([&] {
+      task();
+      done.set_value();
+    });
+    done.get_future().wait();
+  }
+
+  // --- cards --------------------------------------------------------------------------------
+
+  void OnCards(const Result<std::vector<driver::CardInfo>>& look) {
+    if (stopping) return;
+    std::vector<driver::CardInfo> cards = last_cards;
+    if (look) {
+      cards = last_cards = *look;
+      driver_error.clear();
+    } else {
+      SayDriverError(look.error().message);
+      for (driver::CardInfo& card : cards) card.fault = look.error().message;
+    }
+    looked = true;
+    Tell(health.OnCards(cards, executor.clock().Mono()));
+    Offer(cards);
+  }
+
+  void OnEvents(const std::vector<driver::HealthEvent>& events) {
+    for (const driver::HealthEvent& event : events) {
+      LOG(kWarn, "driver event").Kv("card", event.uuid).Kv("code", event.code);
+      ++driver_events[event.code];
+    }
+    Tell(health.OnEvents(events, executor.clock().Mono()));
+    Offer(last_cards);
+  }
+
+  void SayDriverError(const std::string& error) {
+    if (error != driver_error) {
+      LOG(kError, "the driver does not answer").Kv("error", error);
+    }
+    driver_error = error;
+  }
+
+  void Tell(const std::vector<driver::HealthChange>& changes) {
+    for (const driver::HealthChange& change : changes) {
+      LOG(kWarn, change.healthy ? "card recovered" : "card is unhealthy")
+          .Kv("card", change.uuid)
+          .Kv("reason", change.reason);
+      api->EmitEvent(AboutNode(), !change.healthy,
+                     change.healthy ? "GPURecovered" : "GPUUnhealthy",
+                     "card " + change.uuid +
+                         (change.healthy ? " is healthy again" : ": " + change.reason));
+    }
+  }
+
+  EventTarget AboutNode() const {
+    return {.kind = "Node", .ns = "", .name = flags.node_name, .uid = flags.node_name};
+  }
+
+  // Publishes what the cards come to, where it differs from what was published.
+  void Offer(std::vector<driver::CardInfo> cards) {
+    for (driver::CardInfo& lost : health.Lost()) {
+      const bool listed = std::ranges::any_of(
+          cards, [&](const driver::CardInfo& c) { return c.uuid == lost.uuid; });
+      if (!listed) cards.push_back(std::move(lost));
+    }
+    Inventory next = BuildInventory(
+        cards, settings, [this](const std::string& uuid) { return health.Reason(uuid); });
+    for (const std::string& sentence : next.left_out) {
+      if (said.insert(sentence).second) {
+        LOG(kWarn, sentence);
+      }
+    }
+    inventory = std::move(next);
+    registrar.Want(std::string(words.keys.register_key), RegisterValue(inventory));
+    if (inventory.cards.empty() && !endpoint) {
+      if (said.insert("none").second) {
+        LOG(kWarn, "No devices found. Waiting indefinitely.");
+      }
+      return;
+    }
+    if (!endpoint) StartEndpoint();
+    endpoint->Publish(KubeletDevices(inventory, settings));
+  }
+
+  void StartEndpoint() {
+    const std::string folder =
+        flags.kubelet_socket.empty()
+            ? "/var/lib/kubelet/device-plugins"
+            : flags.kubelet_socket.substr(0, flags.kubelet_socket.rfind('/'));
+    if (flags.kubelet_socket.empty()) {
+      LOG(kInfo, "Skipping registration with Kubelet");
+    }
+    endpoint = std::make_unique<kubelet::ResourceEndpoint>(
+        kubelet::EndpointOptions{
+            .folder = folder,
+            .socket_name = vendor->SocketName(words.resource),
+            .kubelet_socket = flags.kubelet_socket,
+            .registry_folder = fs.Exists(flags.registry_folder) ? flags.registry_folder : "",
+            .resource = words.resource,
+            .preferred_allocation = settings.preferred_allocation,
+            .way = registration},
+        *allocator);
+  }
+
+  // --- cluster ------------------------------------------------------------------------------
+
+  // Coalesces a burst of changes into one pass.
+  void Changed() {
+    if (std::exchange(settle_posted, true)) return;
+    executor.Post([this] {
+      settle_posted = false;
+      Settle();
+    });
+  }
+
+  void Settle() {
+    if (stopping) return;
+    Forgive();
+    Sweep();
+    sync.Reconcile();
+    locks.Reconcile();
+    registrar.Reconcile();
+    allocator->Retry();
+  }
+
+  // An operator has seen to a card: annotation hami.io/device-recover names it.
+  void Forgive() {
+    const std::string& text = view.node().Annotation("hami.io/device-recover");
+    if (text == forgiven) return;
+    forgiven = text;
+    for (const std::string& uuid : protocol::SplitList(text)) health.Forgive(uuid);
+  }
+
+  // Records whose Pod has ended or gone are of no use; those that a crash left half done are asked of
+  // kubelet.
+  void Sweep() {
+    if (!pods.synced()) return;
+    if (!unsure.empty() && !asked_kubelet) AskKubelet();
+    std::vector<ContainerRef> gone;
+    for (const auto& [ref, record] : journal.records()) {
+      const Pod* pod = pods.ByUid(ref.first);
+      if (!pod || pod->Finished()) gone.push_back(ref);
+    }
+    for (const ContainerRef& ref : gone) {
+      unsure.erase(ref);
+      if (auto removed = journal.Remove(ref.first, ref.second); !removed) {
+        LOG(kWarn, "journal record stays").Kv("error", removed.error().message);
+      }
+    }
+  }
+
+  void AskKubelet() {
+    asked_kubelet = true;
+    const std::string socket = flags.pod_resources_socket;
+    // A thread of its own: the call may take its whole limit, and this happens once.
+    recovery = std::thread([this, socket] {
+      Result<std::vector<kubelet::HeldDevices>> held =
+          Fail(Code::kUnavailable, "no pod resources socket is configured");
+      if (!socket.empty()) held = kubelet::ListHeldDevices(socket, kPodResourcesTimeout);
+      executor.Post([this, held = std::move(held)] { Decide(held); });
+    });
+  }
+
+  void Decide(const Result<std::vector<kubelet::HeldDevices>>& held) {
+    if (!held) {
+      LOG(kWarn, "kubelet cannot be asked").Kv("error", held.error().message);
+    }
+    for (const ContainerRef& ref : std::exchange(unsure, {})) {
+      const Record* found = journal.Find(ref.first, ref.second);
+      if (!found) continue;
+      Record record = *found;
+      const Pod* pod = pods.ByUid(ref.first);
+      const bool started =
+          pod && std::ranges::any_of(pod->containers, [&](const Container& c) {
+            return c.name == record.container && c.started;
+          });
+      if (started || (held && Holds(*held, record))) {
+        record.step = Step::kCommitted;
+        static_cast<void>(journal.Put(record));
+        LOG(kInfo, "allocation carried on after a crash").Kv("pod", record.pod.Text());
+      } else {
+        static_cast<void>(journal.Remove(ref.first, ref.second));
+        files.RemoveContainer(ref.first, ref.second);
+        LOG(kInfo, "allocation undone after a crash").Kv("pod", record.pod.Text());
+      }
+    }
+    Changed();
+  }
+
+  bool Holds(const std::vector<kubelet::HeldDevices>& held, const Record& record) const {
+    return std::ranges::any_of(held, [&](const kubelet::HeldDevices& h) {
+      return h.ns == record.pod.ns && h.pod == record.pod.name && h.container == record.container &&
+             h.resource == words.resource &&
+             std::ranges::all_of(record.ids, [&](const std::string& id) {
+               return std::ranges::find(h.ids, id) != h.ids.end();
+             });
+    });
+  }
+
+  void Patched(const std::string& uid) { Reached(uid, Step::kCommitted, Step::kPatched, "patched"); }
+  void Released(const std::string& uid) {
+    Reached(uid, Step::kPatched, Step::kReleased, "released");
+  }
+
+  void Reached(const std::string& uid, Step from, Step to, std::string_view word) {
+    std::vector<Record> records;
+    for (const auto& [ref, record] : journal.records()) {
+      if (ref.first == uid && record.step == from) records.push_back(record);
+    }
+    for (Record& record : records) {
+      record.step = to;
+      if (auto put = journal.Put(record); !put) {
+        LOG(kWarn, "journal is behind").Kv("error", put.error().message);
+      }
+      FailPoint(word);
+    }
+  }
+
+  // --- from time to time --------------------------------------------------------------------
+
+  void Housekeeping() {
+    if (stopping) return;
+    if (driver_watch && driver_watch->LookAge() > kDriverLimit) {
+      OnCards(Fail(Code::kDeadlineExceeded, "driver timeout"));
+    }
+    if (pods.synced()) {
+      files.Collect([this](const std::string& uid) { return pods.ByUid(uid) != nullptr; },
+                    executor.clock().Now() - kFolderGrace);
+    }
+    WatchForConflict();
+    if (overrides_broken && view.synced() && said.insert("overrides").second) {
+      api->EmitEvent(AboutNode(), true, "InvalidDevicePluginConfig", warnings.back());
+    }
+    executor.PostAfter(kHousekeeping, [this] { Housekeeping(); });
+  }
+
+  // Another plugin that serves the same resource shows in what kubelet counts.
+  void WatchForConflict() {
+    const MonoTime now = executor.clock().Mono();
+    int64_t healthy = 0;
+    for (const NodeCard& card : inventory.cards) {
+      if (card.device.healthy) healthy += card.device.count;
+    }
+    auto it = view.node().allocatable.find(words.resource);
+    const bool agrees = it != view.node().allocatable.end() && it->second == std::to_string(healthy);
+    if (agrees || !endpoint || !endpoint->status().registered) {
+      disagrees_since.reset();
+      said.erase("conflict");
+      return;
+    }
+    if (!disagrees_since) disagrees_since = now;
+    if (now - *disagrees_since < kConflictAfter || !said.insert("conflict").second) return;
+    const std::string counted = it == view.node().allocatable.end() ? "none" : it->second;
+    const std::string text = "kubelet counts " + counted + " of " + words.resource + ", we offer " +
+                             std::to_string(healthy) + ": does another device plugin run here?";
+    LOG(kWarn, text);
+    api->EmitEvent(AboutNode(), true, "ConflictingDevicePlugin", text);
+  }
+
+  // --- questions ----------------------------------------------------------------------------
+
+  Readiness Ready() const {
+    Readiness out;
+    if (!pods.synced()) out.reasons.push_back("Pods of this node are not known yet");
+    if (!view.synced()) out.reasons.push_back("Node " + flags.node_name + " is not known yet");
+    if (!looked) out.reasons.push_back("the driver has not been asked yet");
+    if (!driver_error.empty()) out.reasons.push_back(driver_error);
+    if (view.synced() && !registrar.in_step()) {
+      out.reasons.push_back("node annotations are not written yet");
+    }
+    if (endpoint && !flags.kubelet_socket.empty() && !endpoint->status().registered) {
+      out.reasons.push_back("not registered with kubelet: " + endpoint->status().last_error);
+    }
+    out.ready = out.reasons.empty();
+    return out;
+  }
+
+  ReportInput Facts() const {
+    return {.node = flags.node_name,
+            .resource = words.resource,
+            .inventory = inventory,
+            .endpoint = endpoint ? endpoint->status() : kubelet::EndpointStatus{},
+            .counters = allocator->counters(),
+            .records = journal.records(),
+            .waiting = allocator->waiting(),
+            .register_patches = registrar.patches(),
+            .register_failures = registrar.failures(),
+            .lock_releases = locks.releases(),
+            .driver_events = driver_events,
+            .config_broken = overrides_broken};
+  }
+
+  FileSystem& fs;
+  const NodeFlags flags;
+  const std::shared_ptr<driver::NodeVendor> vendor;
+  const protocol::NodeSettings settings;
+  const VendorWords words;
+  const std::string priority_resource;
+  const bool disable_core_limit;
+  const bool overrides_broken;
+  const std::vector<std::string> warnings;
+  kubelet::RegistrationWay registration = kubelet::RegistrationWay::kAuto;
+
+  std::unique_ptr<ThreadExecutor> state_thread;
+  ThreadExecutor& executor;
+  std::unique_ptr<NodeApi> api;
+  kube::Client& client;
+  HostFiles files;
+  Journal journal;
+  PodTable pods;
+  NodeView view;
+  Registrar registrar;
+  LockKeeper locks;
+  PodSync sync;
+  driver::CardHealth health;
+  std::optional<Allocator> allocator;
+  std::unique_ptr<kubelet::ResourceEndpoint> endpoint;
+  std::optional<kube::Reflector> pod_watch;
+  std::optional<kube::Reflector> node_watch;
+  std::optional<DriverWatch> driver_watch;
+  std::thread recovery;
+
+  Inventory inventory;
+  std::vector<driver::CardInfo> last_cards;
+  std::string driver_error;
+  std::map<uint64_t, uint64_t> driver_events;  // by code
+  bool looked = false;
+  bool settle_posted = false;
+  bool stopping = false;
+  bool asked_kubelet = false;
+  std::string forgiven;
+  std::set<std::string> said;                  // what is logged once
+  std::set<ContainerRef> unsure;               // records that a crash left before kCommitted
+  std::optional<MonoTime> disagrees_since;
+};
+
+Result<std::unique_ptr<NodeService>> NodeService::Start(FileSystem& fs, kube::Client& client,
+                                                        NodeFlags flags,
+                                                        driver::VendorSetup setup,
+                                                        MakeLimits make_limits) {
+  auto impl = std::make_unique<Impl>(fs, client, std::move(flags), std::move(setup));
+  TRY(impl->Start(std::move(make_limits)));
+  return std::unique_ptr<NodeService>(new NodeService(std::move(impl)));
+}
+
+NodeService::NodeService(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+NodeService::~NodeService() { impl_->Stop(); }
+
+void NodeService::AskReadiness(std::function<void(Readiness)> done) {
+  impl_->executor.Post([impl = impl_.get(), done = std::move(done)] { done(impl->Ready()); });
+}
+
+void NodeService::AskMetrics(std::function<void(std::string)> done) {
+  impl_->executor.Post(
+      [impl = impl_.get(), done = std::move(done)] { done(MetricsText(impl->Facts())); });
+}
+
+void NodeService::AskAllocations(std::function<void(std::string)> done) {
+  impl_->executor.Post(
+      [impl = impl_.get(), done = std::move(done)] { done(AllocationsJson(impl->Facts())); });
+}
+
+}  // namespace hami::node

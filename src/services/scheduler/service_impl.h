@@ -1,0 +1,70 @@
+// The state thread's side of Service; private to this folder. Every method but the constructor and
+// the handlers runs on `state`.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "services/scheduler/bind_queue.h"
+#include "services/scheduler/binding.h"
+#include "services/scheduler/cluster.h"
+#include "services/scheduler/extender_json.h"
+#include "services/scheduler/ledger.h"
+#include "services/scheduler/requeue.h"
+#include "services/scheduler/service.h"
+#include "services/scheduler/stats.h"
+
+namespace hami::scheduler {
+
+struct Service::Impl {
+  Impl(kube::Client& api, EventSink events, ServiceOptions options);
+  ~Impl();
+
+  // filter.cc
+  void Filter(FilterArgs args, PodRequest request, net::Responder responder);
+  FilterAnswer DecideLive(const FilterArgs& args, const PodRequest& request);
+  FilterAnswer Simulate(const FilterArgs& args, const PodRequest& request) const;
+  // Gives the Pod its cards in the ledger.
+  void Assume(const Pod& pod, const Placement& placement);
+  void AnnotateThenReply(const Pod& pod, FilterAnswer answer, net::Responder responder);
+  bool FitsNow(const std::string& uid, const std::string& node);
+  void Poke(const std::string& uid, uint64_t count);
+
+  // bind.cc
+  void Bind(BindArgs args, net::Responder responder);
+  // The Pod's claim on that node, planned anew when it expired or belongs to an earlier process.
+  Result<void> EnsureClaim(const BindArgs& args);
+  Result<protocol::Annotations> Prepare(const BindJob& job);
+  void BindDone(const BindJob& job, Result<void> result, MonoTime started);
+  HolderState StateOf(const protocol::NodeLock& lock) const;
+  void LabelPod(const PodKey& pod, std::string_view key, const std::string& value);
+
+  // service.cc
+  // Empty when this replica may decide now; else the text for the extender's Error.
+  std::string WhyNot();
+  void Housekeeping();
+  std::string MetricsText();
+
+  kube::Client& api;
+  EventSink record;
+  ServiceOptions options;
+  // Shared with calls under way, which may outlive this object by a moment.
+  std::shared_ptr<ThreadExecutor> thread = std::make_shared<ThreadExecutor>("state");
+  ThreadExecutor& state = *thread;
+  std::shared_ptr<int> alive = std::make_shared<int>(0);
+  Executor::TimerId housekeeping_timer = 0;
+  WorkerPool workers{"worker", 2};
+  Ledger ledger;
+  Stats stats;
+  uint64_t housekeepings = 0;
+  std::unique_ptr<Cluster> cluster;
+  std::unique_ptr<ApiBindPort> bind_port;
+  std::unique_ptr<BindQueue> bind_queue;
+  std::unique_ptr<Requeuer> requeuer;
+  std::map<std::string, PodRequest> refused;  // requests of Pods that wait, by uid
+  std::unique_ptr<kube::Reflector> pods;
+  std::unique_ptr<kube::Reflector> nodes;
+};
+
+}  // namespace hami::scheduler
