@@ -1,0 +1,19 @@
+/* Every environment variable that libvgpu.so or its neighbours know; range and default are part of
+ * the line. <size>: decimal integer or fraction, optional blanks, suffix in any case: none, k m g t,
+ * ki mi gi ti, kb mb gb, kib mib gib (all binary), or 0x... hexadecimal; 0 or empty = no limit. */
+#pragma once
+
+/* Read by libvgpu.so */
+#define HAMI_ENV_MEMORY_LIMIT "CUDA_DEVICE_MEMORY_LIMIT"    /* <size>; unset = no limit; all devices */
+#define HAMI_ENV_MEMORY_LIMIT_I "CUDA_DEVICE_MEMORY_LIMIT_" /* + 0..15: <size>; unset = the above */
+#define HAMI_ENV_SM_LIMIT "CUDA_DEVICE_SM_LIMIT"            /* int 0..100; 0, unset = no limit */
+#define HAMI_ENV_SM_LIMIT_I "CUDA_DEVICE_SM_LIMIT_"         /* + 0..15: int 0..100; unset = the above */
+#define HAMI_ENV_SHARED_CACHE "CUDA_DEVICE_MEMORY_SHARED_CACHE" /* path; /tmp/cudevshr.cache */
+#define HAMI_ENV_TASK_PRIORITY "CUDA_TASK_PRIORITY"             /* int >= 0, 0 = high; 1 */
+#define HAMI_ENV_LOG_LEVEL "LIBCUDA_LOG_LEVEL" /* 0..4; unset = errors and warnings only */
+#define HAMI_ENV_DISABLE_CONTROL "CUDA_DISABLE_CONTROL" /* 1 t T TRUE true True; needs the switch in
+                                                           limits.ro; unset = false */
+
+/* Where things lie when nothing else is said. */
+#define HAMI_DEFAULT_SHARED_CACHE "/tmp/cudevshr.cache"
+#define HAMI_OVERRIDE_FILE "/overrideEnv" /* NAME=VALUE lines; may only lower limits */

@@ -1,0 +1,141 @@
+#include "limiter/account/charge.h"
+
+#include <atomic>
+
+#include "limiter/region/attachment.h"
+#include "limiter/sys/log.h"
+
+namespace hami::limiter::account {
+namespace {
+
+using region::Account;
+using region::Attachment;
+
+// How long a request waits for operations of others that may fail and so make room for it.
+constexpr uint64_t kInFlightWaitNs = 500'000'000;
+constexpr uint64_t kLongestNapNs = 1'000'000;
+
+constexpr uint64_t kLinesAtOnce = 32;
+
+constinit std::atomic<Relief> relief{nullptr};
+constinit std::atomic<uint64_t> printed{0};
+constinit std::atomic<uint64_t> last_line_s{0};
+
+struct Request {
+  unsigned device;
+  uint64_t bytes;
+  uint64_t already = 0;  // reserved before by the same operation, hence in flight itself
+};
+
+// Whether the request would fit if everything that others have begun and not finished failed.
+bool MayFitLater(Attachment& own, const Request& request) {
+  const auto [device, bytes, already] = request;
+  const uint64_t limit = own.MemoryLimit(device);
+  const uint64_t all = own.InFlight(device);
+  const uint64_t in_flight = all > already ? all - already : 0;
+  const uint64_t used = own.Used(device);
+  const uint64_t least = used > in_flight ? used - in_flight : 0;
+  return in_flight != 0 && bytes <= limit && least <= limit - bytes;
+}
+
+// Tries `attempt` until it succeeds, or nothing is left that could make room.
+template <class Attempt>
+bool WithEveryRelief(Attachment& own, const Request& request, Attempt attempt) {
+  const uint64_t start = sys::NowNs(CLOCK_MONOTONIC);
+  uint64_t nap_ns = 20'000;
+  while (true) {
+    own.Settle(request.device);
+    if (attempt()) return true;
+    const Relief relieve = relief.load(std::memory_order_acquire);
+    if (relieve != nullptr && relieve(request.device) && attempt()) return true;
+    const uint64_t waited = sys::NowNs(CLOCK_MONOTONIC) - start;
+    if (waited >= kInFlightWaitNs || !MayFitLater(own, request)) return attempt();
+    sys::SleepNs(nap_ns);
+    nap_ns = nap_ns * 2 < kLongestNapNs ? nap_ns * 2 : kLongestNapNs;
+  }
+}
+
+// A program that asks again and again must not fill its log: some lines, then one a second.
+bool MayPrint() {
+  if (printed.fetch_add(1, std::memory_order_relaxed) < kLinesAtOnce) return true;
+  const uint64_t now = sys::NowNs(CLOCK_MONOTONIC) / 1'000'000'000;
+  uint64_t last = last_line_s.load(std::memory_order_relaxed);
+  return now != last && last_line_s.compare_exchange_strong(last, now);
+}
+
+void Refuse(Attachment& own, unsigned device, uint64_t bytes) {
+  std::atomic_ref(own.region().ext.header.refused).fetch_add(1, std::memory_order_relaxed);
+  if (!MayPrint()) return;
+  HAMI_LIMITER_LOG(kError, text.Add("Device ").Add(uint64_t{device}).Add(" OOM ")
+                               .Add(own.Used(device) + bytes).Add(" / ")
+                               .Add(own.MemoryLimit(device)));
+}
+
+}  // namespace
+
+Reservation Reservation::Of(unsigned device, uint64_t bytes) {
+  Attachment& own = Attachment::Own();
+  if (!own.Join()) return {device, 0, false};
+  const auto words = own.words(device);
+  const auto begin = [&] { return Account<>::Begin(words, bytes, own.MemoryLimit(device)); };
+  if (bytes < region::kAbsurdBytes &&
+      (begin() || WithEveryRelief(own, {device, bytes}, begin))) {
+    return {device, bytes, true};
+  }
+  Refuse(own, device, bytes);
+  return {device, 0, false};
+}
+
+Reservation Reservation::UpTo(unsigned device, uint64_t most) {
+  Attachment& own = Attachment::Own();
+  if (!own.Join()) return {device, 0, false};
+  const auto words = own.words(device);
+  uint64_t granted = 0;
+  const auto begin = [&] {
+    granted = Account<>::BeginUpTo(words, most, own.MemoryLimit(device));
+    return granted != 0;
+  };
+  if (begin() || WithEveryRelief(own, {device, 1}, begin)) return {device, granted, true};
+  Refuse(own, device, most);
+  return {device, 0, false};
+}
+
+Reservation::~Reservation() {
+  if (open_) Account<>::Cancel(Attachment::Own().words(device_), bytes_);
+}
+
+bool Reservation::Keep(unsigned kind, uint64_t actual) {
+  Attachment& own = Attachment::Own();
+  const auto words = own.words(device_);
+  if (actual > bytes_) {
+    const uint64_t more = actual - bytes_;
+    const auto begin = [&] { return Account<>::Begin(words, more, own.MemoryLimit(device_)); };
+    if (!begin() && !WithEveryRelief(own, {device_, more, bytes_}, begin)) {
+      Refuse(own, device_, more);
+      return false;
+    }
+    bytes_ = actual;
+  }
+  Account<>::Commit(words, kind, bytes_, actual);
+  open_ = false;
+  return true;
+}
+
+void Reservation::KeepAnyway(unsigned kind, uint64_t actual) {
+  const auto words = Attachment::Own().words(device_);
+  if (actual > bytes_) {
+    Account<>::BeginUnasked(words, actual - bytes_);
+    bytes_ = actual;
+  }
+  Account<>::Commit(words, kind, bytes_, actual);
+  open_ = false;
+}
+
+void Release(unsigned device, unsigned kind, uint64_t bytes) {
+  if (bytes == 0) return;
+  Account<>::Release(Attachment::Own().words(device), kind, bytes);
+}
+
+void SetRelief(Relief function) { relief.store(function, std::memory_order_release); }
+
+}  // namespace hami::limiter::account

@@ -1,0 +1,130 @@
+#include "limiter/account/records.h"
+
+#include "limiter/sys/syscall.h"
+
+namespace hami::limiter::account {
+
+uint64_t Records::Hash(Space space, uint64_t key) {
+  uint64_t hash = key ^ (static_cast<uint64_t>(space) << 56);
+  hash = (hash ^ (hash >> 31)) * 0x9e3779b97f4a7c15u;
+  return hash ^ (hash >> 29);
+}
+
+// The entry of the key, or the empty one where it belongs.
+Record* Records::Place(Record* entries, size_t capacity, Space space, uint64_t key) {
+  size_t at = Hash(space, key) & (capacity - 1);
+  while (entries[at].used && (entries[at].key != key || entries[at].space != space)) {
+    at = (at + 1) & (capacity - 1);
+  }
+  return &entries[at];
+}
+
+bool Records::Grow(Shard& shard) {
+  const size_t capacity = shard.capacity == 0 ? kFirstCapacity : shard.capacity * 2;
+  auto* entries = static_cast<Record*>(sys::Map(capacity * sizeof(Record), PROT_READ | PROT_WRITE,
+                                                MAP_PRIVATE | MAP_ANONYMOUS, -1));
+  if (entries == nullptr) return false;
+  for (size_t i = 0; i < shard.capacity; ++i) {
+    const Record& record = shard.entries[i];
+    if (record.used) *Place(entries, capacity, record.space, record.key) = record;
+  }
+  if (shard.entries != nullptr) sys::Unmap(shard.entries, shard.capacity * sizeof(Record));
+  shard.entries = entries;
+  shard.capacity = capacity;
+  return true;
+}
+
+bool Records::Insert(const Record& record) {
+  Shard& shard = ShardOf(Hash(record.space, record.key));
+  const sys::Guard guard(shard.lock);
+  if ((shard.count + 1) * 4 > shard.capacity * 3 && !Grow(shard)) return false;
+  Record* entry = Place(shard.entries, shard.capacity, record.space, record.key);
+  if (!entry->used) ++shard.count;
+  *entry = record;
+  entry->used = true;
+  return true;
+}
+
+// Closes the gap by moving later entries of the run back, so that no tombstones pile up.
+void Records::Erase(Shard& shard, Record* entry) {
+  const size_t mask = shard.capacity - 1;
+  auto gap = static_cast<size_t>(entry - shard.entries);
+  for (size_t at = (gap + 1) & mask; shard.entries[at].used; at = (at + 1) & mask) {
+    const size_t home = Hash(shard.entries[at].space, shard.entries[at].key) & mask;
+    if (((at - home) & mask) >= ((at - gap) & mask)) {
+      shard.entries[gap] = shard.entries[at];
+      gap = at;
+    }
+  }
+  shard.entries[gap].used = false;
+  --shard.count;
+}
+
+std::optional<Record> Records::Find(Space space, uint64_t key) {
+  Shard& shard = ShardOf(Hash(space, key));
+  const sys::Guard guard(shard.lock);
+  if (shard.count == 0) return std::nullopt;
+  const Record* entry = Place(shard.entries, shard.capacity, space, key);
+  return entry->used ? std::optional(*entry) : std::nullopt;
+}
+
+std::optional<Record> Records::Take(Space space, uint64_t key) {
+  Shard& shard = ShardOf(Hash(space, key));
+  const sys::Guard guard(shard.lock);
+  if (shard.count == 0) return std::nullopt;
+  Record* entry = Place(shard.entries, shard.capacity, space, key);
+  if (!entry->used) return std::nullopt;
+  const Record taken = *entry;
+  Erase(shard, entry);
+  return taken;
+}
+
+std::optional<Record> Records::AddReference(Space space, uint64_t key, int change) {
+  Shard& shard = ShardOf(Hash(space, key));
+  const sys::Guard guard(shard.lock);
+  if (shard.count == 0) return std::nullopt;
+  Record* entry = Place(shard.entries, shard.capacity, space, key);
+  if (!entry->used) return std::nullopt;
+  entry->references += static_cast<uint32_t>(change);
+  const Record changed = *entry;
+  if (changed.references == 0) Erase(shard, entry);
+  return changed;
+}
+
+std::optional<Record> Records::TakeFirstOwned(Shard& shard, Space space, uint64_t owner) {
+  const sys::Guard guard(shard.lock);
+  for (size_t i = 0; i < shard.capacity && shard.count > 0; ++i) {
+    Record& entry = shard.entries[i];
+    if (!entry.used || entry.space != space || entry.owner != owner) continue;
+    const Record taken = entry;
+    Erase(shard, &entry);
+    return taken;
+  }
+  return std::nullopt;
+}
+
+std::optional<Record> Records::FindContaining(Space space, uint64_t address) {
+  for (Shard& shard : shards_) {
+    const sys::Guard guard(shard.lock);
+    for (size_t i = 0; i < shard.capacity; ++i) {
+      const Record& entry = shard.entries[i];
+      if (entry.used && entry.space == space && address >= entry.key &&
+          address - entry.key < entry.size) {
+        return entry;
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+void Records::AfterFork() {
+  for (Shard& shard : shards_) {
+    shard.lock.Reset();
+    if (shard.entries != nullptr) sys::Unmap(shard.entries, shard.capacity * sizeof(Record));
+    shard.entries = nullptr;
+    shard.capacity = 0;
+    shard.count = 0;
+  }
+}
+
+}  // namespace hami::limiter::account

@@ -1,0 +1,85 @@
+// What this process holds: one record per allocation, found by address or handle.
+//
+// A sharded open-addressing table in memory of its own (mmap), so that a free costs the same with
+// ten live blocks as with a hundred thousand, and malloc is never called from inside a program's
+// allocator. Any thread; a shard's lock is held for a few loads only, never across a driver call.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+
+#include "limiter/sys/spin.h"
+
+namespace hami::limiter::account {
+
+// Addresses and handles of the driver may be equal numbers; they live in spaces of their own.
+enum class Space : uint8_t {
+  kPointer,  // device pointers: plain, pitched, managed, stream-ordered
+  kArray,    // CUarray, CUmipmappedArray
+  kHandle,   // CUmemGenericAllocationHandle -> identity of the physical block in `link`
+  kMapping,  // mapped address -> identity of the physical block in `link`
+  kPhysical, // identity -> size and count of references
+  kContext,  // CUcontext
+};
+
+struct Record {
+  uint64_t key = 0;
+  uint64_t size = 0;   // bytes charged; of a mapping: bytes of address space
+  uint64_t owner = 0;  // CUcontext it dies with, or CUmemoryPool; 0: neither
+  uint64_t link = 0;
+  uint32_t references = 0;
+  Space space = Space::kPointer;
+  uint8_t kind = 0;    // HAMI_KIND_*
+  int8_t device = -1;  // index in the region
+  bool used = false;
+};
+
+class Records {
+ public:
+  // False: no memory for the table; the caller must not hand the block out unaccounted.
+  bool Insert(const Record& record);
+  std::optional<Record> Find(Space space, uint64_t key);
+  // Removes and returns it.
+  std::optional<Record> Take(Space space, uint64_t key);
+
+  // Changes the count of references; removes the record when it becomes 0. Returns the record as it
+  // is afterwards.
+  std::optional<Record> AddReference(Space space, uint64_t key, int change);
+
+  // Takes every record of `owner`, one after the other.
+  template <class Visit>
+  void TakeOwned(Space space, uint64_t owner, Visit visit) {
+    for (Shard& shard : shards_) {
+      while (const auto record = TakeFirstOwned(shard, space, owner)) visit(*record);
+    }
+  }
+
+  // The record of `space` whose [key, key + size) holds `address`. Walks everything: rare calls only.
+  std::optional<Record> FindContaining(Space space, uint64_t address);
+
+  // For the child of a fork, which holds nothing: contexts do not survive a fork.
+  void AfterFork();
+
+ private:
+  static constexpr size_t kShards = 64;
+  static constexpr size_t kFirstCapacity = 64;
+
+  struct alignas(64) Shard {
+    sys::Lock lock;
+    Record* entries = nullptr;
+    size_t capacity = 0;  // power of two
+    size_t count = 0;
+  };
+
+  static uint64_t Hash(Space space, uint64_t key);
+  Shard& ShardOf(uint64_t hash) { return shards_[hash >> 58]; }
+  static bool Grow(Shard& shard);
+  static Record* Place(Record* entries, size_t capacity, Space space, uint64_t key);
+  static void Erase(Shard& shard, Record* entry);
+  static std::optional<Record> TakeFirstOwned(Shard& shard, Space space, uint64_t owner);
+
+  Shard shards_[kShards];
+};
+
+}  // namespace hami::limiter::account

@@ -1,0 +1,147 @@
+#include "limiter/env/settings.h"
+
+#include "limiter/env/number.h"
+
+namespace hami::limiter::env {
+namespace {
+
+struct Source {
+  Lookup lookup;
+  std::string_view override_text;
+  Complain complain;
+};
+
+struct Values {
+  std::string_view environment;
+  std::string_view override;
+};
+
+// Last value of `name` in NAME=VALUE lines; reading stops at the first line without '='.
+std::string_view FromOverride(std::string_view text, std::string_view name) {
+  std::string_view found;
+  while (!text.empty()) {
+    const size_t end = text.find('\n');
+    std::string_view line(text.data(), end == std::string_view::npos ? text.size() : end);
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+    const size_t equals = line.find('=');
+    if (equals == std::string_view::npos) break;
+    if (std::string_view(line.data(), equals) == name) {
+      line.remove_prefix(equals + 1);
+      if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
+      found = line;
+    }
+  }
+  return found;
+}
+
+Values Find(const Source& source, const char* name) {
+  const char* value = source.lookup(name);
+  return {value == nullptr ? std::string_view() : std::string_view(value),
+          FromOverride(source.override_text, name)};
+}
+
+void ComplainAbout(const Source& source, std::string_view name, std::string_view value,
+                   std::string_view expected) {
+  sys::Text<384> text;
+  text.Add("invalid value \"").Add(value).Add("\" of ").Add(name).Add(": expected ").Add(expected);
+  source.complain(text.view());
+}
+
+struct Limit {
+  uint64_t bytes = 0;
+  bool valid = true;
+};
+
+uint64_t Lower(uint64_t a, uint64_t b) { return a == 0 ? b : b == 0 ? a : a < b ? a : b; }
+
+Limit MemoryLimit(const Source& source, const char* name) {
+  Limit limit;
+  const Values values = Find(source, name);
+  for (std::string_view value : {values.environment, values.override}) {
+    const auto bytes = ParseSize(value);
+    if (bytes) {
+      limit.bytes = Lower(limit.bytes, *bytes);
+    } else {
+      limit.valid = false;
+      ComplainAbout(source, name, value, "bytes as 3000m, 0.5g or 512MiB");
+    }
+  }
+  return limit;
+}
+
+// A malformed limit must not mean "no limit": it takes the smallest one that could be read.
+void ReadMemoryLimits(const Source& source, Settings& settings) {
+  const Limit common = MemoryLimit(source, HAMI_ENV_MEMORY_LIMIT);
+  std::array<Limit, HAMI_V1_DEVICES> own;
+  uint64_t smallest = common.bytes;
+  for (size_t i = 0; i < own.size(); ++i) {
+    sys::Text<64> name;
+    name.Add(HAMI_ENV_MEMORY_LIMIT_I).Add(uint64_t{i});
+    own[i] = MemoryLimit(source, name.c_str());
+    smallest = Lower(smallest, own[i].bytes);
+  }
+  for (size_t i = 0; i < own.size(); ++i) {
+    const bool valid = own[i].valid && (own[i].bytes > 0 || common.valid);
+    settings.memory_limit[i] = !valid            ? smallest
+                               : own[i].bytes > 0 ? own[i].bytes
+                                                  : common.bytes;
+  }
+}
+
+// 1..100; 0, absent and malformed mean 100.
+uint32_t Percent(const Source& source, const char* name, uint32_t fallback) {
+  uint32_t percent = fallback;
+  const Values values = Find(source, name);
+  for (std::string_view value : {values.environment, values.override}) {
+    if (value.empty()) continue;
+    const auto number = ParseInteger(value);
+    if (!number || *number < 0) {
+      ComplainAbout(source, name, value, "percent from 0 to 100");
+      continue;
+    }
+    const auto given = static_cast<uint32_t>(*number == 0 || *number > 100 ? 100 : *number);
+    const bool from_override = value.data() == values.override.data();
+    percent = from_override && percent < given ? percent : given;
+  }
+  return percent;
+}
+
+int64_t Integer(const Source& source, const char* name, int64_t lowest, int64_t fallback) {
+  const std::string_view value = Find(source, name).environment;
+  if (value.empty()) return fallback;
+  const auto number = ParseInteger(value);
+  if (number && *number >= lowest && *number <= INT32_MAX) return *number;
+  ComplainAbout(source, name, value, "an integer that is not negative");
+  return fallback;
+}
+
+// The values that Go's strconv.ParseBool takes for true, as in the node plugin.
+bool IsTrue(std::string_view value) {
+  for (std::string_view yes : {"1", "t", "T", "TRUE", "true", "True"}) {
+    if (value == yes) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+Settings ReadSettings(Lookup lookup, std::string_view override_text, Complain complain) {
+  const Source source{lookup, override_text, complain};
+  Settings settings;
+  ReadMemoryLimits(source, settings);
+  const uint32_t common = Percent(source, HAMI_ENV_SM_LIMIT, 100);
+  for (size_t i = 0; i < settings.sm_percent.size(); ++i) {
+    sys::Text<64> name;
+    name.Add(HAMI_ENV_SM_LIMIT_I).Add(uint64_t{i});
+    settings.sm_percent[i] = Percent(source, name.c_str(), common);
+  }
+  const std::string_view path = Find(source, HAMI_ENV_SHARED_CACHE).environment;
+  settings.region_path.Add(path.empty() ? std::string_view(HAMI_DEFAULT_SHARED_CACHE) : path);
+  settings.priority = static_cast<int32_t>(Integer(source, HAMI_ENV_TASK_PRIORITY, 0, 1));
+  settings.log_level_set = !Find(source, HAMI_ENV_LOG_LEVEL).environment.empty();
+  settings.log_level = static_cast<int>(Integer(source, HAMI_ENV_LOG_LEVEL, 0, 2));
+  settings.disable_control = IsTrue(Find(source, HAMI_ENV_DISABLE_CONTROL).environment);
+  return settings;
+}
+
+}  // namespace hami::limiter::env

@@ -1,0 +1,148 @@
+// The driver's C interface as far as this library acts in it: our own declarations, written from
+// the public documentation. No NVIDIA header is needed or shipped.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+using CUresult = int;
+using CUdevice = int;
+using CUdeviceptr = unsigned long long;
+using CUdeviceptr_v1 = unsigned int;
+using CUcontext = void*;
+using CUstream = void*;
+using CUevent = void*;
+using CUarray = void*;
+using CUmipmappedArray = void*;
+using CUmemoryPool = void*;
+using CUmemGenericAllocationHandle = unsigned long long;
+
+inline constexpr CUresult CUDA_SUCCESS = 0;
+inline constexpr CUresult CUDA_ERROR_INVALID_VALUE = 1;
+inline constexpr CUresult CUDA_ERROR_OUT_OF_MEMORY = 2;
+inline constexpr CUresult CUDA_ERROR_NO_DEVICE = 100;
+inline constexpr CUresult CUDA_ERROR_NOT_FOUND = 500;
+
+struct CUuuid {
+  uint8_t bytes[16];
+};
+
+struct CUmemLocation {
+  int type;  // 1 = device
+  int id;
+};
+inline constexpr int CU_MEM_LOCATION_TYPE_DEVICE = 1;
+
+struct CUmemAllocationProp {
+  int type;
+  int requested_handle_types;
+  CUmemLocation location;
+  void* win32_handle_meta_data;
+  uint8_t alloc_flags[8];
+};
+
+struct CUmemPoolProps {
+  int alloc_type;
+  int handle_types;
+  CUmemLocation location;
+};
+
+struct CUDA_ARRAY_DESCRIPTOR {
+  size_t width, height;
+  int format;
+  unsigned channels;
+};
+struct CUDA_ARRAY3D_DESCRIPTOR {
+  size_t width, height, depth;
+  int format;
+  unsigned channels, flags;
+};
+struct CUDA_ARRAY_MEMORY_REQUIREMENTS {
+  size_t size, alignment;
+  unsigned reserved[4];
+};
+
+inline constexpr int CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT = 5;
+
+// X(name, parameters): what this library puts itself in front of. Where two names may be one
+// function of the driver, the newer comes first: it is the one whose types then hold.
+#define HAMI_CUDA_HOOKS(X)                                                                        \
+  X(cuInit, (unsigned flags))                                                                     \
+  X(cuGetProcAddress_v2, (const char* symbol, void** function, int version, uint64_t flags,       \
+                          int* status))                                                           \
+  X(cuGetProcAddress, (const char* symbol, void** function, int version, uint64_t flags))         \
+  X(cuMemAlloc_v2, (CUdeviceptr * pointer, size_t bytes))                                         \
+  X(cuMemAlloc, (CUdeviceptr_v1 * pointer, unsigned bytes))                                       \
+  X(cuMemAllocPitch_v2, (CUdeviceptr * pointer, size_t* pitch, size_t width, size_t height,       \
+                         unsigned element))                                                       \
+  X(cuMemAllocPitch, (CUdeviceptr_v1 * pointer, unsigned* pitch, unsigned width, unsigned height, \
+                      unsigned element))                                                          \
+  X(cuMemAllocManaged, (CUdeviceptr * pointer, size_t bytes, unsigned flags))                     \
+  X(cuMemFree_v2, (CUdeviceptr pointer))                                                          \
+  X(cuMemFree, (CUdeviceptr_v1 pointer))                                                          \
+  X(cuMemAllocAsync, (CUdeviceptr * pointer, size_t bytes, CUstream stream))                      \
+  X(cuMemAllocAsync_ptsz, (CUdeviceptr * pointer, size_t bytes, CUstream stream))                 \
+  X(cuMemAllocFromPoolAsync, (CUdeviceptr * pointer, size_t bytes, CUmemoryPool pool,             \
+                              CUstream stream))                                                   \
+  X(cuMemAllocFromPoolAsync_ptsz, (CUdeviceptr * pointer, size_t bytes, CUmemoryPool pool,        \
+                                   CUstream stream))                                              \
+  X(cuMemFreeAsync, (CUdeviceptr pointer, CUstream stream))                                       \
+  X(cuMemFreeAsync_ptsz, (CUdeviceptr pointer, CUstream stream))                                  \
+  X(cuMemPoolCreate, (CUmemoryPool * pool, const CUmemPoolProps* props))                         \
+  X(cuMemPoolTrimTo, (CUmemoryPool pool, size_t keep))                                            \
+  X(cuMemPoolDestroy, (CUmemoryPool pool))                                                        \
+  X(cuStreamSynchronize, (CUstream stream))                                                       \
+  X(cuStreamSynchronize_ptsz, (CUstream stream))                                                  \
+  X(cuEventSynchronize, (CUevent event))                                                          \
+  X(cuCtxSynchronize, ())                                                                         \
+  X(cuMemCreate, (CUmemGenericAllocationHandle * handle, size_t bytes,                            \
+                  const CUmemAllocationProp* prop, unsigned long long flags))                     \
+  X(cuMemRelease, (CUmemGenericAllocationHandle handle))                                          \
+  X(cuMemRetainAllocationHandle, (CUmemGenericAllocationHandle * handle, void* address))          \
+  X(cuMemMap, (CUdeviceptr pointer, size_t bytes, size_t offset,                                  \
+               CUmemGenericAllocationHandle handle, unsigned long long flags))                    \
+  X(cuMemUnmap, (CUdeviceptr pointer, size_t bytes))                                              \
+  X(cuArrayCreate_v2, (CUarray * array, const CUDA_ARRAY_DESCRIPTOR* descriptor))                 \
+  X(cuArray3DCreate_v2, (CUarray * array, const CUDA_ARRAY3D_DESCRIPTOR* descriptor))             \
+  X(cuArrayDestroy, (CUarray array))                                                              \
+  X(cuMipmappedArrayCreate, (CUmipmappedArray * array,                                            \
+                             const CUDA_ARRAY3D_DESCRIPTOR* descriptor, unsigned levels))         \
+  X(cuMipmappedArrayDestroy, (CUmipmappedArray array))                                            \
+  X(cuDevicePrimaryCtxRetain, (CUcontext * context, CUdevice device))                             \
+  X(cuDevicePrimaryCtxRelease_v2, (CUdevice device))                                              \
+  X(cuDevicePrimaryCtxRelease, (CUdevice device))                                                 \
+  X(cuDevicePrimaryCtxReset_v2, (CUdevice device))                                                \
+  X(cuDevicePrimaryCtxReset, (CUdevice device))                                                   \
+  X(cuCtxCreate_v4, (CUcontext * context, void* parameters, unsigned flags, CUdevice device))     \
+  X(cuCtxCreate_v3, (CUcontext * context, void* affinity, int count, unsigned flags,              \
+                     CUdevice device))                                                            \
+  X(cuCtxCreate_v2, (CUcontext * context, unsigned flags, CUdevice device))                       \
+  X(cuCtxCreate, (CUcontext * context, unsigned flags, CUdevice device))                          \
+  X(cuCtxDestroy_v2, (CUcontext context))                                                         \
+  X(cuCtxDestroy, (CUcontext context))                                                            \
+  X(cuMemGetInfo_v2, (size_t * free_bytes, size_t * total_bytes))                                 \
+  X(cuMemGetInfo, (unsigned* free_bytes, unsigned* total_bytes))                                  \
+  X(cuDeviceTotalMem_v2, (size_t * bytes, CUdevice device))                                       \
+  X(cuDeviceTotalMem, (unsigned* bytes, CUdevice device))
+
+// What it only calls.
+#define HAMI_CUDA_CALLS(X)                                                                   \
+  X(cuDeviceGetCount, (int* count))                                                          \
+  X(cuDeviceGetUuid, (CUuuid * uuid, CUdevice device))                                       \
+  X(cuDeviceGetUuid_v2, (CUuuid * uuid, CUdevice device))                                    \
+  X(cuCtxGetCurrent, (CUcontext * context))                                                  \
+  X(cuCtxGetDevice, (CUdevice * device))                                                     \
+  X(cuDevicePrimaryCtxGetState, (CUdevice device, unsigned* flags, int* active))             \
+  X(cuDeviceGetMemPool, (CUmemoryPool * pool, CUdevice device))                              \
+  X(cuMemPoolGetAttribute, (CUmemoryPool pool, int attribute, void* value))                  \
+  X(cuStreamIsCapturing, (CUstream stream, int* status))                                     \
+  X(cuArrayGetMemoryRequirements, (CUDA_ARRAY_MEMORY_REQUIREMENTS * out, CUarray array,      \
+                                   CUdevice device))                                         \
+  X(cuMipmappedArrayGetMemoryRequirements, (CUDA_ARRAY_MEMORY_REQUIREMENTS * out,            \
+                                            CUmipmappedArray array, CUdevice device))
+
+extern "C" {
+#define HAMI_DECLARE(name, parameters) __attribute__((visibility("default"))) CUresult name parameters;
+HAMI_CUDA_HOOKS(HAMI_DECLARE)
+#undef HAMI_DECLARE
+}

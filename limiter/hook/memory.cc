@@ -1,0 +1,141 @@
+// Plain device memory: alloc, pitched, managed, free.
+#include "limiter/account/charge.h"
+#include "limiter/hook/prologue.h"
+#include "abi/region.h"
+
+using hami::limiter::account::Record;
+using hami::limiter::account::Reservation;
+using hami::limiter::account::Space;
+using hami::limiter::hook::Current;
+using hami::limiter::hook::CurrentDevice;
+using hami::limiter::hook::OwnRecords;
+
+namespace {
+
+// Rows are padded to the hardware's pitch; what the driver chose is known afterwards only.
+constexpr uint64_t kPitchAlignment = 512;
+
+Record PointerRecord(const Current& current, uint64_t pointer, uint64_t bytes, uint8_t kind) {
+  Record record;
+  record.key = pointer;
+  record.size = bytes;
+  record.owner = hami::limiter::hook::KeyOf(current.context);
+  record.space = Space::kPointer;
+  record.kind = kind;
+  record.device = static_cast<int8_t>(current.index);
+  return record;
+}
+
+void FreeInDriver(uint64_t pointer) {
+  const auto release = HAMI_REAL(cuMemFree_v2);
+  if (release != nullptr) release(pointer);
+}
+
+// Books what the driver has granted, or gives it back. `actual` <= `room` unless the driver rounds.
+CUresult Book(Reservation& room, const Record& record) {
+  if (!room.Keep(record.kind, record.size)) {
+    FreeInDriver(record.key);
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  }
+  if (OwnRecords().Insert(record)) return CUDA_SUCCESS;
+  FreeInDriver(record.key);
+  hami::limiter::hook::ReleaseRecord(record);
+  return CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+template <class Pointer, class Call>
+CUresult Allocate(Pointer* pointer, uint64_t bytes, uint8_t kind, Call call) {
+  const Current current = CurrentDevice();
+  if (!current.valid || pointer == nullptr || bytes == 0) return call();
+  Reservation room = Reservation::Of(current.index, bytes);
+  if (!room.granted()) return CUDA_ERROR_OUT_OF_MEMORY;
+  const CUresult result = call();
+  if (result != CUDA_SUCCESS) return result;
+  return Book(room, PointerRecord(current, *pointer, bytes, kind));
+}
+
+template <class Pointer, class Pitch, class Call>
+CUresult AllocatePitched(Pointer* pointer, Pitch* pitch, uint64_t width, uint64_t height,
+                         Call call) {
+  const Current current = CurrentDevice();
+  const uint64_t padded = (width + kPitchAlignment - 1) / kPitchAlignment * kPitchAlignment;
+  uint64_t expected = 0;
+  if (!current.valid || pointer == nullptr || pitch == nullptr || width == 0 || height == 0) {
+    return call();
+  }
+  if (padded < width || __builtin_mul_overflow(padded, height, &expected)) expected = UINT64_MAX;
+  Reservation room = Reservation::Of(current.index, expected);
+  if (!room.granted()) return CUDA_ERROR_OUT_OF_MEMORY;
+  const CUresult result = call();
+  if (result != CUDA_SUCCESS) return result;
+  return Book(room, PointerRecord(current, *pointer, uint64_t{*pitch} * height, HAMI_KIND_DATA));
+}
+
+// The record goes first: once the driver has freed the address, another thread may be given it.
+template <class Call>
+CUresult Free(uint64_t pointer, Call call) {
+  const auto record = OwnRecords().Take(Space::kPointer, pointer);
+  const CUresult result = call();
+  if (!record) return result;
+  if (result == CUDA_SUCCESS) {
+    hami::limiter::hook::ReleaseRecord(*record);
+  } else {
+    OwnRecords().Insert(*record);
+  }
+  return result;
+}
+
+}  // namespace
+
+extern "C" {
+
+CUresult cuMemAlloc_v2(CUdeviceptr* pointer, size_t bytes) {
+  HAMI_ACT(cuMemAlloc_v2, pointer, bytes);
+  return Allocate(pointer, bytes, HAMI_KIND_DATA, [&] { return real(pointer, bytes); });
+}
+
+CUresult cuMemAlloc(CUdeviceptr_v1* pointer, unsigned bytes) {
+  HAMI_ACT(cuMemAlloc, pointer, bytes);
+  return Allocate(pointer, bytes, HAMI_KIND_DATA, [&] { return real(pointer, bytes); });
+}
+
+CUresult cuMemAllocManaged(CUdeviceptr* pointer, size_t bytes, unsigned flags) {
+  HAMI_ACT(cuMemAllocManaged, pointer, bytes, flags);
+  return Allocate(pointer, bytes, HAMI_KIND_MANAGED, [&] { return real(pointer, bytes, flags); });
+}
+
+CUresult cuMemAllocPitch_v2(CUdeviceptr* pointer, size_t* pitch, size_t width, size_t height,
+                            unsigned element) {
+  HAMI_ACT(cuMemAllocPitch_v2, pointer, pitch, width, height, element);
+  return AllocatePitched(pointer, pitch, width, height,
+                         [&] { return real(pointer, pitch, width, height, element); });
+}
+
+CUresult cuMemAllocPitch(CUdeviceptr_v1* pointer, unsigned* pitch, unsigned width, unsigned height,
+                         unsigned element) {
+  HAMI_ACT(cuMemAllocPitch, pointer, pitch, width, height, element);
+  return AllocatePitched(pointer, pitch, width, height,
+                         [&] { return real(pointer, pitch, width, height, element); });
+}
+
+CUresult cuMemFree_v2(CUdeviceptr pointer) {
+  HAMI_ACT(cuMemFree_v2, pointer);
+  return Free(pointer, [&] { return real(pointer); });
+}
+
+CUresult cuMemFree(CUdeviceptr_v1 pointer) {
+  HAMI_ACT(cuMemFree, pointer);
+  return Free(pointer, [&] { return real(pointer); });
+}
+
+CUresult cuMemFreeAsync(CUdeviceptr pointer, CUstream stream) {
+  HAMI_ACT(cuMemFreeAsync, pointer, stream);
+  return Free(pointer, [&] { return real(pointer, stream); });
+}
+
+CUresult cuMemFreeAsync_ptsz(CUdeviceptr pointer, CUstream stream) {
+  HAMI_ACT(cuMemFreeAsync_ptsz, pointer, stream);
+  return Free(pointer, [&] { return real(pointer, stream); });
+}
+
+}  // extern "C"

@@ -1,0 +1,48 @@
+// What every acting hook begins with, and what it knows about the calling thread's card.
+#pragma once
+
+#include "limiter/account/records.h"
+#include "limiter/hook/cuda_api.h"
+#include "limiter/hook/tables.h"
+
+namespace hami::limiter::hook {
+
+// Sets the library up at first use. False: an administrator has switched it off.
+bool Ready();
+
+// The process's records.
+account::Records& OwnRecords();
+
+// Index in the region of a CUDA ordinal, by UUID (spec B10): CUDA_VISIBLE_DEVICES may leave cards
+// out and reorder them. Negative: no such card.
+int IndexOf(CUdevice ordinal);
+
+struct Current {
+  bool valid = false;  // false: no context, the driver will say so itself
+  CUcontext context = nullptr;
+  CUdevice ordinal = -1;
+  unsigned index = 0;
+};
+Current CurrentDevice();
+
+// A context has gone: its number may come back for another card.
+void ForgetContexts();
+
+// Gives back what a record was charged. For a pointer or array that the driver has freed.
+void ReleaseRecord(const account::Record& record);
+
+// For the child of a fork.
+void ForgetPoolsAfterFork();
+
+inline uint64_t KeyOf(const void* handle) { return reinterpret_cast<uint64_t>(handle); }
+
+}  // namespace hami::limiter::hook
+
+// Declares `real`; passes the call on when the library does not act.
+#define HAMI_ACT(name, ...)                                                       \
+  const auto real = HAMI_REAL(name);                                              \
+  if (real == nullptr) return CUDA_ERROR_NOT_FOUND;                               \
+  if (::hami::limiter::hook::Busy() || !::hami::limiter::hook::Ready()) {         \
+    return real(__VA_ARGS__);                                                     \
+  }                                                                               \
+  const ::hami::limiter::hook::Inside inside

@@ -1,0 +1,77 @@
+#include "limiter/hook/tables.h"
+
+#include <dlfcn.h>
+
+#include "limiter/resolve/linker.h"
+#include "limiter/resolve/pointer_map.h"
+
+namespace hami::limiter::hook {
+namespace {
+
+// Four bytes of static TLS in all; initial-exec, so that reading it never allocates.
+__attribute__((tls_model("initial-exec"))) constinit thread_local int depth = 0;
+
+struct Entry {
+  const char* name;
+  void* hook;  // nullptr: only called
+};
+
+#define HAMI_HOOK(name, parameters) {#name, reinterpret_cast<void*>(&::name)},
+#define HAMI_CALL(name, parameters) {#name, nullptr},
+
+template <size_t kCount>
+class Library {
+ public:
+  constexpr Library(const char* soname, const Entry (&entries)[kCount])
+      : soname_(soname), entries_(entries) {}
+
+  // False: not loaded, and `load` is not wanted or failed.
+  bool Bind(bool load) {
+    if (bound_.load(std::memory_order_acquire)) return true;
+    const Inside inside;
+    void* handle = dlopen(soname_, RTLD_NOW | RTLD_NOLOAD);
+    if (handle == nullptr && load) handle = dlopen(soname_, RTLD_NOW | RTLD_NODELETE);
+    const resolve::Dlsym real = resolve::RealDlsym();
+    if (handle != nullptr && real != nullptr) {
+      for (size_t i = 0; i < kCount; ++i) {
+        void* function = real(handle, entries_[i].name);
+        real_[i].store(function, std::memory_order_relaxed);
+        map_.Insert(function, entries_[i].hook);
+      }
+      bound_.store(true, std::memory_order_release);
+    }
+    dlerror();  // a failed look-up of ours must not show up as the program's
+    return handle != nullptr;
+  }
+  void* At(size_t index) { return Bind(true) ? real_[index].load(std::memory_order_relaxed) : nullptr; }
+  void* HookOf(void* real) { return Bind(false) ? map_.Find(real) : nullptr; }
+
+ private:
+  const char* soname_;
+  const Entry (&entries_)[kCount];
+  std::atomic<bool> bound_{false};
+  std::atomic<void*> real_[kCount] = {};
+  resolve::PointerMap map_;
+};
+
+const Entry kCudaEntries[] = {HAMI_CUDA_HOOKS(HAMI_HOOK) HAMI_CUDA_CALLS(HAMI_CALL)};
+const Entry kNvmlEntries[] = {HAMI_NVML_HOOKS(HAMI_HOOK) HAMI_NVML_CALLS(HAMI_CALL)};
+
+constinit Library cuda("libcuda.so.1", kCudaEntries);
+constinit Library nvml("libnvidia-ml.so.1", kNvmlEntries);
+
+}  // namespace
+
+void* Real(CudaFn function) { return cuda.At(static_cast<size_t>(function)); }
+void* Real(NvmlFn function) { return nvml.At(static_cast<size_t>(function)); }
+
+void* HookOf(void* real) {
+  void* found = cuda.HookOf(real);
+  return found != nullptr ? found : nvml.HookOf(real);
+}
+
+bool Busy() { return depth > 0; }
+Inside::Inside() { ++depth; }
+Inside::~Inside() { --depth; }
+
+}  // namespace hami::limiter::hook

@@ -1,0 +1,61 @@
+// The driver's real functions and the hooks in front of them: one list per library
+// (cuda_api.h, nvml_api.h), from which everything else follows.
+//
+// Bound at first use, by any thread, without a lock: threads that race do the same work and store
+// the same values, so a library's constructor that comes back here cannot deadlock.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+
+#include "limiter/hook/cuda_api.h"
+#include "limiter/nvml/nvml_api.h"
+
+extern "C" __attribute__((visibility("hidden"))) char hami_limiter_anchor;
+
+namespace hami::limiter::hook {
+
+#define HAMI_ENUMERATE(name, parameters) k_##name,
+enum class CudaFn : unsigned { HAMI_CUDA_HOOKS(HAMI_ENUMERATE) HAMI_CUDA_CALLS(HAMI_ENUMERATE) kCount };
+enum class NvmlFn : unsigned { HAMI_NVML_HOOKS(HAMI_ENUMERATE) HAMI_NVML_CALLS(HAMI_ENUMERATE) kCount };
+#undef HAMI_ENUMERATE
+
+// Types of the real functions, by name.
+namespace type {
+#define HAMI_TYPE(name, parameters) using name = CUresult(*) parameters;
+HAMI_CUDA_HOOKS(HAMI_TYPE)
+HAMI_CUDA_CALLS(HAMI_TYPE)
+#undef HAMI_TYPE
+#define HAMI_TYPE(name, parameters) using name = nvmlReturn_t(*) parameters;
+HAMI_NVML_HOOKS(HAMI_TYPE)
+HAMI_NVML_CALLS(HAMI_TYPE)
+#undef HAMI_TYPE
+}  // namespace type
+
+// The real function; nullptr when library or function is missing.
+void* Real(CudaFn function);
+void* Real(NvmlFn function);
+
+// The hook in front of a real function; nullptr: none. Looks at loaded libraries only.
+void* HookOf(void* real);
+
+// Whether this thread is inside the library: calls that come back from the driver are passed on.
+bool Busy();
+
+class Inside {
+ public:
+  Inside();
+  ~Inside();
+  Inside(const Inside&) = delete;
+  Inside& operator=(const Inside&) = delete;
+};
+
+}  // namespace hami::limiter::hook
+
+// The real function with its type: HAMI_REAL(cuMemFree_v2)(pointer) after a test for nullptr.
+#define HAMI_REAL(name)                                 \
+  reinterpret_cast<::hami::limiter::hook::type::name>( \
+      ::hami::limiter::hook::Real(::hami::limiter::hook::CudaFn::k_##name))
+#define HAMI_REAL_NVML(name)                            \
+  reinterpret_cast<::hami::limiter::hook::type::name>( \
+      ::hami::limiter::hook::Real(::hami::limiter::hook::NvmlFn::k_##name))

@@ -1,0 +1,135 @@
+#include "limiter/nvml/cards.h"
+
+#include <cstring>
+
+#include "limiter/hook/tables.h"
+#include "limiter/region/attachment.h"
+#include "limiter/sys/syscall.h"
+
+namespace hami::limiter::nvml {
+namespace {
+
+using region::Attachment;
+
+constexpr uint64_t kSmallestContext = uint64_t{8} << 20;
+constexpr uint64_t kLargestContext = uint64_t{4} << 30;
+
+// NVML for the length of one question.
+class Session {
+ public:
+  Session() {
+    const auto init = HAMI_REAL_NVML(nvmlInit_v2);
+    open_ = init != nullptr && init() == NVML_SUCCESS;
+  }
+  ~Session() {
+    const auto shutdown = HAMI_REAL_NVML(nvmlShutdown);
+    if (open_ && shutdown != nullptr) shutdown();
+  }
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+  bool open() const { return open_; }
+
+ private:
+  bool open_ = false;
+};
+
+bool UuidOf(unsigned index, char (&uuid)[HAMI_V1_UUID_SIZE]) {
+  const auto by_index = HAMI_REAL_NVML(nvmlDeviceGetHandleByIndex_v2);
+  const auto get_uuid = HAMI_REAL_NVML(nvmlDeviceGetUUID);
+  nvmlDevice_t device = nullptr;
+  return by_index != nullptr && get_uuid != nullptr && by_index(index, &device) == NVML_SUCCESS &&
+         get_uuid(device, uuid, sizeof uuid) == NVML_SUCCESS;
+}
+
+template <class Info>
+bool ReadProcesses(nvmlReturn_t (*function)(nvmlDevice_t, unsigned*, Info*), nvmlDevice_t device,
+                   Processes& out) {
+  Info infos[Processes::kMost];
+  unsigned count = Processes::kMost;
+  if (function == nullptr || function(device, &count, infos) != NVML_SUCCESS) return false;
+  out.count = count < Processes::kMost ? count : Processes::kMost;
+  for (size_t i = 0; i < out.count; ++i) {
+    out.pid[i] = infos[i].pid;
+    out.bytes[i] = infos[i].used == NVML_VALUE_NOT_AVAILABLE ? 0 : infos[i].used;
+  }
+  return true;
+}
+
+}  // namespace
+
+bool LearnCardsWhileOpen() {
+  Attachment& own = Attachment::Own();
+  const auto get_count = HAMI_REAL_NVML(nvmlDeviceGetCount_v2);
+  unsigned count = 0;
+  if (get_count == nullptr || get_count(&count) != NVML_SUCCESS || count == 0) return false;
+  if (count > HAMI_V1_DEVICES) count = HAMI_V1_DEVICES;
+  HamiV1Region& v1 = own.region().v1;
+  for (unsigned i = 0; i < count; ++i) {
+    char uuid[HAMI_V1_UUID_SIZE] = {};
+    if (!UuidOf(i, uuid)) return false;
+    if (strncmp(v1.uuids[i], uuid, sizeof uuid) != 0) memcpy(v1.uuids[i], uuid, sizeof uuid);
+  }
+  std::atomic_ref(v1.device_num).store(count, std::memory_order_release);
+  own.BindLimits();
+  return true;
+}
+
+bool LearnCards() {
+  const Session session;
+  return session.open() && LearnCardsWhileOpen();
+}
+
+int IndexOfUuid(const char* uuid) {
+  const HamiV1Region& v1 = Attachment::Own().region().v1;
+  for (int i = 0; i < HAMI_V1_DEVICES; ++i) {
+    if (v1.uuids[i][0] != '\0' && strncmp(v1.uuids[i], uuid, HAMI_V1_UUID_SIZE) == 0) return i;
+  }
+  return -1;
+}
+
+std::optional<Processes> ProcessesOn(unsigned index) {
+  const Session session;
+  const auto get_count = HAMI_REAL_NVML(nvmlDeviceGetCount_v2);
+  const auto by_index = HAMI_REAL_NVML(nvmlDeviceGetHandleByIndex_v2);
+  unsigned count = 0;
+  if (!session.open() || get_count == nullptr || by_index == nullptr ||
+      get_count(&count) != NVML_SUCCESS) {
+    return std::nullopt;
+  }
+  for (unsigned i = 0; i < count; ++i) {
+    char uuid[HAMI_V1_UUID_SIZE] = {};
+    nvmlDevice_t device = nullptr;
+    if (!UuidOf(i, uuid) || IndexOfUuid(uuid) != static_cast<int>(index) ||
+        by_index(i, &device) != NVML_SUCCESS) {
+      continue;
+    }
+    Processes processes;
+    if (ReadProcesses(HAMI_REAL_NVML(nvmlDeviceGetComputeRunningProcesses_v3), device, processes) ||
+        ReadProcesses(HAMI_REAL_NVML(nvmlDeviceGetComputeRunningProcesses_v2), device, processes) ||
+        ReadProcesses(HAMI_REAL_NVML(nvmlDeviceGetComputeRunningProcesses), device, processes)) {
+      return processes;
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<uint64_t> GrowthOfOwn(const Processes& before, const Processes& after) {
+  const auto plausible = [](uint64_t bytes) -> std::optional<uint64_t> {
+    if (bytes < kSmallestContext || bytes > kLargestContext) return std::nullopt;
+    return bytes;
+  };
+  const auto own = static_cast<uint32_t>(sys::GetPid());
+  const uint64_t was = before.BytesOf(own);
+  const uint64_t is = after.BytesOf(own);
+  if (is > was) return plausible(is - was);
+  size_t newcomers = 0;
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < after.count; ++i) {
+    if (before.BytesOf(after.pid[i]) != 0) continue;
+    ++newcomers;
+    bytes = after.bytes[i];
+  }
+  return newcomers == 1 ? plausible(bytes) : std::nullopt;
+}
+
+}  // namespace hami::limiter::nvml

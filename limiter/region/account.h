@@ -1,0 +1,215 @@
+// The arithmetic of the shared account: lock-free, exact under concurrency and kill -9.
+//
+// Words of one device: `used_total` (container-wide), and in each slot `pending` (begun, not
+// finished) and `bytes[kind]`. The order of writes keeps two promises at every instant, also when a
+// process dies between any two of them (docs/formats/region.md, "The account"):
+//   1. used_total is never below what living processes hold or have reserved;
+//   2. the sum of (pending + bytes) over living slots is never below that either,
+// so a total that a dead process left too high may be lowered to that sum.
+//
+// Every function may be called by any thread of any process that maps the region; slot words are
+// written by threads of the slot's owner only (or by its reaper once it is dead). Step::At is called
+// before each access to a shared word: nothing in the library, a scheduler in the model test.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "abi/region.h"
+
+namespace hami::limiter::region {
+
+struct NoStep {
+  static void At(const void*) {}
+};
+
+// Requests of this size and above cannot be real memory and would spoil the tags.
+inline constexpr uint64_t kAbsurdBytes = uint64_t{1} << 46;
+
+inline uint64_t BytesOf(uint64_t tagged) { return tagged & HAMI_BYTES_MASK; }
+
+template <class Step = NoStep>
+class Account {
+ public:
+  // The words of one device of the container and of one process's slot. `mirror` is the same
+  // process's entry in the version 1 prefix.
+  struct Words {
+    HamiExtHeader* header;
+    HamiExtDevice* device;
+    HamiExtSlotDevice* own;
+    uint64_t* pending;
+    HamiV1Used* mirror;
+  };
+
+  // Reserves `bytes` if the container stays within `limit` (0: none). Refused: nothing changed.
+  static bool Begin(const Words& words, uint64_t bytes, uint64_t limit) {
+    Add(*words.pending, HAMI_TAG_ONE + bytes);
+    if (RaiseTotal(words, bytes, limit)) return true;
+    Subtract(*words.pending, bytes);
+    return false;
+  }
+
+  // Reserves as much as there is room for, `most` at the utmost; 0: no room.
+  static uint64_t BeginUpTo(const Words& words, uint64_t most, uint64_t limit) {
+    Add(*words.pending, HAMI_TAG_ONE + most);
+    uint64_t granted = 0;
+    uint64_t seen = Load(words.device->used_total);
+    while (true) {
+      const uint64_t used = BytesOf(seen);
+      granted = limit == 0 ? most : used >= limit ? 0 : Smaller(most, limit - used);
+      if (granted == 0 || Swap(words.device->used_total, seen, NextTag(seen, used + granted))) break;
+    }
+    Subtract(*words.pending, most - granted);
+    return granted;
+  }
+
+  // What the driver took although it could not be reserved: booked without asking.
+  static void BeginUnasked(const Words& words, uint64_t bytes) {
+    Add(*words.pending, HAMI_TAG_ONE + bytes);
+    RaiseTotal(words, bytes, 0);
+    Count(words.header->unaccounted);
+  }
+
+  // The driver call succeeded and took `actual` <= `reserved`.
+  static void Commit(const Words& words, unsigned kind, uint64_t reserved, uint64_t actual) {
+    Add(words.own->bytes[kind], actual);
+    MirrorAdd(words, kind, actual);
+    if (reserved > actual) LowerTotal(words, reserved - actual);
+    Subtract(*words.pending, reserved);
+  }
+
+  // The driver call failed: the reservation goes back.
+  static void Cancel(const Words& words, uint64_t reserved) {
+    LowerTotal(words, reserved);
+    Subtract(*words.pending, reserved);
+  }
+
+  // The driver has freed `bytes` of `kind`.
+  static void Release(const Words& words, unsigned kind, uint64_t bytes) {
+    Add(*words.pending, HAMI_TAG_ONE + bytes);
+    if (!SubtractSaturating(words.own->bytes[kind], bytes)) Count(words.header->saturated);
+    MirrorSubtract(words, kind, bytes);
+    LowerTotal(words, bytes);
+    Subtract(*words.pending, bytes);
+  }
+
+  // Upper bound of what slot `slot` holds on `device` while used_total does not change.
+  static uint64_t SlotSum(HamiExtSlot& slot, unsigned device) {
+    uint64_t first = 0, second = 0, held = 0;
+    for (int attempt = 0; attempt < kReadAttempts; ++attempt) {
+      first = Load(slot.pending[device]);
+      held = 0;
+      for (uint64_t& bytes : slot.device[device].bytes) held += Load(bytes);
+      second = Load(slot.pending[device]);
+      if (first == second) return held + BytesOf(first);
+    }
+    return held + BytesOf(first) + BytesOf(second);
+  }
+
+  static uint64_t SlotPending(HamiExtSlot& slot, unsigned device) {
+    return BytesOf(Load(slot.pending[device]));
+  }
+
+  // Lowers a total that dead processes left too high to the sum of the slots. The tag in the total
+  // tells that nobody changed it while the slots were read. True: it was lowered.
+  static bool Repair(HamiExtHeader& header, HamiExtDevice& device, HamiExtSlot* slots,
+                     unsigned slot_count, unsigned index) {
+    uint64_t seen = Load(device.used_total);
+    for (int attempt = 0; attempt < kReadAttempts; ++attempt) {
+      uint64_t sum = 0;
+      for (unsigned i = 0; i < slot_count; ++i) {
+        if (LoadState(slots[i]) != HAMI_SLOT_FREE) sum += SlotSum(slots[i], index);
+      }
+      if (sum >= BytesOf(seen)) return false;
+      if (Swap(device.used_total, seen, NextTag(seen, sum))) {
+        Count(header.repaired);
+        return true;
+      }
+    }
+    return false;
+  }
+
+  static uint32_t LoadState(HamiExtSlot& slot) {
+    Step::At(&slot.state);
+    return std::atomic_ref(slot.state).load(std::memory_order_acquire);
+  }
+  static void StoreState(HamiExtSlot& slot, uint32_t state) {
+    Step::At(&slot.state);
+    std::atomic_ref(slot.state).store(state, std::memory_order_release);
+  }
+  static uint64_t Load(uint64_t& word) {
+    Step::At(&word);
+    return std::atomic_ref(word).load(std::memory_order_seq_cst);
+  }
+  static void Store(uint64_t& word, uint64_t value) {
+    Step::At(&word);
+    std::atomic_ref(word).store(value, std::memory_order_seq_cst);
+  }
+
+ private:
+  static constexpr int kReadAttempts = 64;
+
+  static uint64_t Smaller(uint64_t a, uint64_t b) { return a < b ? a : b; }
+  static uint64_t NextTag(uint64_t tagged, uint64_t bytes) {
+    return ((tagged & ~HAMI_BYTES_MASK) + HAMI_TAG_ONE) | bytes;
+  }
+  static void Add(uint64_t& word, uint64_t value) {
+    Step::At(&word);
+    std::atomic_ref(word).fetch_add(value, std::memory_order_seq_cst);
+  }
+  static void Subtract(uint64_t& word, uint64_t value) {
+    Step::At(&word);
+    std::atomic_ref(word).fetch_sub(value, std::memory_order_seq_cst);
+  }
+  static bool Swap(uint64_t& word, uint64_t& expected, uint64_t desired) {
+    Step::At(&word);
+    return std::atomic_ref(word).compare_exchange_strong(expected, desired);
+  }
+  static void Count(uint64_t& statistic) {
+    std::atomic_ref(statistic).fetch_add(1, std::memory_order_relaxed);
+  }
+
+  static bool RaiseTotal(const Words& words, uint64_t bytes, uint64_t limit) {
+    uint64_t seen = Load(words.device->used_total);
+    while (true) {
+      const uint64_t used = BytesOf(seen);
+      if (limit != 0 && (bytes > limit || used > limit - bytes)) return false;
+      if (Swap(words.device->used_total, seen, NextTag(seen, used + bytes))) return true;
+    }
+  }
+
+  static void LowerTotal(const Words& words, uint64_t bytes) {
+    uint64_t seen = Load(words.device->used_total);
+    while (true) {
+      const uint64_t used = BytesOf(seen);
+      if (used < bytes) Count(words.header->saturated);
+      if (Swap(words.device->used_total, seen, NextTag(seen, used < bytes ? 0 : used - bytes))) {
+        return;
+      }
+    }
+  }
+
+  // False: it would have gone below zero and is zero now.
+  static bool SubtractSaturating(uint64_t& word, uint64_t value) {
+    uint64_t seen = Load(word);
+    while (!Swap(word, seen, seen < value ? 0 : seen - value)) {
+    }
+    return seen >= value;
+  }
+
+  // Old readers see the same figures. Only the owner's threads write them, each its own change, so
+  // the words are right whenever the owner is at rest; the seqlock beside them stays even.
+  static uint64_t& MirrorWord(const Words& words, unsigned kind) {
+    return kind == HAMI_KIND_CONTEXT ? words.mirror->context_size : words.mirror->data_size;
+  }
+  static void MirrorAdd(const Words& words, unsigned kind, uint64_t bytes) {
+    std::atomic_ref(MirrorWord(words, kind)).fetch_add(bytes, std::memory_order_relaxed);
+    std::atomic_ref(words.mirror->total).fetch_add(bytes, std::memory_order_relaxed);
+  }
+  static void MirrorSubtract(const Words& words, unsigned kind, uint64_t bytes) {
+    std::atomic_ref(MirrorWord(words, kind)).fetch_sub(bytes, std::memory_order_relaxed);
+    std::atomic_ref(words.mirror->total).fetch_sub(bytes, std::memory_order_relaxed);
+  }
+};
+
+}  // namespace hami::limiter::region

@@ -1,0 +1,282 @@
+#include "limiter/region/attachment.h"
+
+#include <dlfcn.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "limiter/region/file.h"
+#include "limiter/region/lock.h"
+#include "limiter/sys/log.h"
+#include "limiter/sys/syscall.h"
+
+namespace hami::limiter::region {
+namespace {
+
+constinit Attachment own;
+
+const char* FromEnvironment(const char* name) { return getenv(name); }
+void Complain(std::string_view complaint) { HAMI_LIMITER_LOG(kError, text.Add(complaint)); }
+
+uint64_t LowerLimit(uint64_t a, uint64_t b) { return a == 0 ? b : b == 0 ? a : a < b ? a : b; }
+
+// Reads a whole small file into `buffer`.
+std::string_view ReadSmall(const char* path, char* buffer, size_t size) {
+  const int fd = sys::Open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return {};
+  size_t filled = 0;
+  while (filled < size) {
+    const long count = sys::Read(fd, buffer + filled, size - filled);
+    if (count <= 0) break;
+    filled += static_cast<size_t>(count);
+  }
+  sys::Close(fd);
+  return {buffer, filled};
+}
+
+// The folder part of a path with its slash; empty when there is none.
+std::string_view FolderOf(std::string_view path) {
+  while (!path.empty() && path.back() != '/') path.remove_suffix(1);
+  return path;
+}
+
+const HamiLimitsPage* MapLimits(std::string_view folder) {
+  sys::Text<512> path;
+  path.Add(folder).Add(HAMI_LIMITS_FILE);
+  const int fd = sys::Open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return nullptr;
+  struct stat status;
+  void* page = nullptr;
+  if (sys::Stat(fd, &status) == 0 && status.st_size >= HAMI_LIMITS_SIZE) {
+    page = sys::Map(HAMI_LIMITS_SIZE, PROT_READ, MAP_SHARED, fd);
+  }
+  sys::Close(fd);
+  const auto* limits = static_cast<const HamiLimitsPage*>(page);
+  if (limits != nullptr && limits->magic == HAMI_LIMITS_MAGIC &&
+      limits->version == HAMI_LIMITS_VERSION) {
+    return limits;
+  }
+  HAMI_LIMITER_LOG(kError, text.Add(path.view()).Add(" is not a page of limits: ignored"));
+  if (page != nullptr) sys::Unmap(page, HAMI_LIMITS_SIZE);
+  return nullptr;
+}
+
+uint64_t RelaxedLoad(const uint64_t& word) {
+  return std::atomic_ref(const_cast<uint64_t&>(word)).load(std::memory_order_relaxed);
+}
+
+}  // namespace
+
+Attachment& Attachment::Own() { return own; }
+
+bool Attachment::Map() {
+  uint32_t state = state_.load(std::memory_order_acquire);
+  if (state < kMapped) {
+    const sys::Guard guard(turn_);
+    if (state_.load(std::memory_order_relaxed) < kMapped) MapOnce();
+    state = state_.load(std::memory_order_relaxed);
+  }
+  return state != kOff;
+}
+
+bool Attachment::Join() {
+  if (state_.load(std::memory_order_acquire) == kJoined) return true;
+  if (!Map()) return false;
+  const sys::Guard guard(turn_);
+  if (state_.load(std::memory_order_relaxed) != kJoined) JoinOnce();
+  return state_.load(std::memory_order_relaxed) == kJoined;
+}
+
+// limits.ro lies beside the library, whose place the user cannot choose, or beside the region.
+void Attachment::OpenLimits(const char* region_path) {
+  Dl_info info;
+  if (dladdr(reinterpret_cast<void*>(&Attachment::Own), &info) != 0 && info.dli_fname != nullptr) {
+    limits_ = MapLimits(FolderOf(info.dli_fname));
+  }
+  if (limits_ == nullptr) limits_ = MapLimits(FolderOf(region_path));
+}
+
+void Attachment::MapOnce() {
+  char override_text[4096];
+  settings_ = env::ReadSettings(&FromEnvironment,
+                                ReadSmall(HAMI_OVERRIDE_FILE, override_text, sizeof override_text),
+                                &Complain);
+  sys::SetLogLevel(settings_.log_level);
+  path_ = settings_.region_path;
+  OpenLimits(path_.c_str());
+  if (settings_.disable_control) {
+    if (limits_ != nullptr && (limits_->switches & HAMI_LIMITS_ALLOW_DISABLE_CONTROL) != 0) {
+      enabled_.store(false, std::memory_order_relaxed);
+      state_.store(kOff, std::memory_order_release);
+      return;
+    }
+    HAMI_LIMITER_LOG(kError, text.Add(HAMI_ENV_DISABLE_CONTROL " is ignored: the administrator "
+                                      "of this node does not allow it"));
+  }
+  if (limits_ != nullptr && limits_->region_path[0] == '/') {
+    path_ = sys::Text<256>().Add(std::string_view(
+        limits_->region_path, strnlen(limits_->region_path, sizeof limits_->region_path)));
+  }
+  if (settings_.log_level_set) {
+    HAMI_LIMITER_LOG(kMessage, text.Add("Initializing....."));
+  }
+  self_ = OwnIdentity();
+  OpenOnePath();
+  slots_.Bind(region_, lock_fd_, self_);
+  BindLimits();
+  state_.store(region_ == nullptr ? kOff : kMapped, std::memory_order_release);
+}
+
+// The given path, the default one, memory of our own: whatever works, and never exit.
+void Attachment::OpenOnePath() {
+  Creation creation{settings_.memory_limit, settings_.sm_percent, settings_.priority};
+  for (uint32_t i = 0; limits_ != nullptr && i < HAMI_LIMITS_DEVICES; ++i) {
+    if (i < limits_->device_count) {
+      creation.memory_limit[i] = limits_->devices[i].memory_limit;
+      creation.sm_percent[i] = limits_->devices[i].core_percent;
+    }
+    creation.priority = limits_->priority;
+  }
+  Opened opened = OpenRegion(path_.c_str(), creation);
+  if (opened.region == nullptr) {
+    const auto error = static_cast<uint64_t>(-opened.error);
+    const bool other_path = path_.view() != HAMI_DEFAULT_SHARED_CACHE;
+    HAMI_LIMITER_LOG(kError, text.Add("cannot use shared region ").Add(path_.view()).Add(": error ")
+                                 .Add(error).Add(other_path ? ", trying the default" : ""));
+    if (other_path) {
+      path_ = sys::Text<256>().Add(HAMI_DEFAULT_SHARED_CACHE);
+      opened = OpenRegion(path_.c_str(), creation);
+    }
+  }
+  if (opened.region == nullptr) {
+    opened = AnonymousRegion(creation);
+    path_ = {};
+  }
+  region_ = opened.region;
+  SetLock(opened.lock_fd);
+}
+
+void Attachment::JoinOnce() {
+  if (state_.load(std::memory_order_relaxed) == kOff) return;
+  if (lock_fd_ < 0 && !path_.view().empty()) {  // forked child: the parent's lock is not ours
+    SetLock(OpenLock(path_.c_str()));
+  }
+  self_ = OwnIdentity();
+  slots_.Bind(region_, lock_fd_, self_);
+  const int slot = slots_.Claim();
+  if (slot < 0) {
+    if (state_.load(std::memory_order_relaxed) != kFull) {
+      HAMI_LIMITER_LOG(kError, text.Add("all slots of ").Add(path_.view())
+                                   .Add(" are taken: device allocations will be refused"));
+    }
+    state_.store(kFull, std::memory_order_release);
+    return;
+  }
+  epoch_ = region_->ext.slots[slot].epoch;
+  slot_.store(slot, std::memory_order_relaxed);
+  state_.store(kJoined, std::memory_order_release);
+  if (settings_.log_level_set) {
+    HAMI_LIMITER_LOG(kMessage, text.Add("Initialized"));
+  }
+}
+
+Account<>::Words Attachment::words(unsigned device) {
+  const auto slot = static_cast<size_t>(slot_.load(std::memory_order_relaxed));
+  HamiExtSlot& ext = region_->ext.slots[slot];
+  return {&region_->ext.header, &region_->ext.header.devices[device], &ext.device[device],
+          &ext.pending[device], &region_->v1.procs[slot].used[device]};
+}
+
+uint64_t Attachment::MemoryLimit(unsigned device) const {
+  uint64_t limit = LowerLimit(RelaxedLoad(region_->v1.limit[device]),
+                              wish_[device].load(std::memory_order_relaxed));
+  const int8_t entry = limits_index_[device].load(std::memory_order_relaxed);
+  if (entry > 0) {
+    limit = LowerLimit(limit, RelaxedLoad(limits_->devices[entry - 1].memory_limit));
+  }
+  return limit;
+}
+
+// A value in the environment that equals the initial limit is the creator's own and must not hold a
+// later resize back; a lower one is the user's wish; a higher one is ignored (spec C8).
+uint64_t Attachment::Wish(unsigned device) const {
+  const uint64_t asked = settings_.memory_limit[device];
+  const int8_t entry = limits_index_[device].load(std::memory_order_relaxed);
+  const uint64_t initial = entry > 0 ? limits_->devices[entry - 1].initial_memory_limit
+                                     : region_->ext.header.devices[device].initial_limit;
+  return initial == 0 || asked < initial ? asked : 0;
+}
+
+void Attachment::BindLimits() {
+  if (region_ == nullptr) return;
+  for (unsigned d = 0; d < HAMI_EXT_DEVICES; ++d) {
+    int8_t entry = 0;
+    const char* uuid = region_->v1.uuids[d];
+    const uint32_t count = limits_ == nullptr ? 0 : limits_->device_count;
+    for (uint32_t i = 0; i < count && i < HAMI_LIMITS_DEVICES; ++i) {
+      // Until the cards are known the page's order is theirs: both are sorted by NVML index.
+      const bool same = uuid[0] == '\0'
+                            ? i == d
+                            : strncmp(uuid, limits_->devices[i].uuid, HAMI_V1_UUID_SIZE) == 0;
+      if (same) entry = static_cast<int8_t>(i + 1);
+    }
+    limits_index_[d].store(entry, std::memory_order_relaxed);
+    wish_[d].store(Wish(d), std::memory_order_relaxed);
+  }
+}
+
+void Attachment::SetLock(int fd) {
+  lock_fd_ = fd < 0 ? -1 : fd;
+  struct stat status;
+  if (fd < 0 || sys::Stat(fd, &status) != 0) return;
+  lock_device_ = status.st_dev;
+  lock_inode_ = status.st_ino;
+}
+
+// Programs that become daemons close all descriptors; the number may be another file's by now.
+bool Attachment::LockIsOurs() const {
+  struct stat status;
+  return lock_fd_ >= 0 && sys::Stat(lock_fd_, &status) == 0 && status.st_dev == lock_device_ &&
+         status.st_ino == lock_inode_;
+}
+
+void Attachment::RetakeLock() {
+  const sys::Guard guard(turn_);
+  const int slot = slot_.load(std::memory_order_relaxed);
+  if (path_.view().empty() || slot < 0) return;
+  if (!LockIsOurs()) {
+    SetLock(OpenLock(path_.c_str()));
+    slots_.Bind(region_, lock_fd_, self_);
+  }
+  if (lock_fd_ >= 0) TryLockRange(lock_fd_, HAMI_LOCK_SLOTS + static_cast<uint64_t>(slot), 1);
+}
+
+void Attachment::Settle(unsigned device) {
+  RetakeLock();
+  slots_.Reap(slot_.load(std::memory_order_relaxed), sys::NowNs(CLOCK_BOOTTIME));
+  HamiExtHeader& header = region_->ext.header;
+  Account<>::Repair(header, header.devices[device], region_->ext.slots, slots_.Count(), device);
+}
+
+uint64_t Attachment::InFlight(unsigned device) {
+  uint64_t sum = 0;
+  const unsigned count = slots_.Count();
+  for (unsigned i = 0; i < count; ++i) {
+    HamiExtSlot& slot = region_->ext.slots[i];
+    if (Account<>::LoadState(slot) == HAMI_SLOT_LIVE) sum += Account<>::SlotPending(slot, device);
+  }
+  return sum;
+}
+
+void Attachment::AfterFork() {
+  turn_.Reset();
+  slots_.ResetLocks();
+  const uint32_t state = state_.load(std::memory_order_relaxed);
+  if (state < kMapped || state == kOff) return;
+  if (LockIsOurs()) sys::Close(lock_fd_);
+  lock_fd_ = -1;
+  slot_.store(-1, std::memory_order_relaxed);
+  state_.store(kMapped, std::memory_order_release);
+}
+
+}  // namespace hami::limiter::region

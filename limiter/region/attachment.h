@@ -1,0 +1,83 @@
+// This process's place in the container's account: the mapped region, its slot, the limits that
+// hold for it.
+//
+// One per process, made at first use of the driver, made anew in a forked child. Mapping alone (a
+// program that only asks NVML) takes no slot. Any thread; the first one does the work.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "abi/limits_page.h"
+#include "abi/region.h"
+#include "limiter/env/settings.h"
+#include "limiter/region/account.h"
+#include "limiter/region/slots.h"
+
+namespace hami::limiter::region {
+
+class Attachment {
+ public:
+  // The process's one. Constant-initialised: usable before any constructor has run.
+  static Attachment& Own();
+
+  // Reads the environment and maps the region. False: switched off by an administrator's leave.
+  bool Map();
+  // Map() and a slot. False: switched off, or all slots are taken by living processes.
+  bool Join();
+  bool enabled() const { return enabled_.load(std::memory_order_relaxed); }
+
+  // The rest needs Map() to have returned true; words() and the slow path need Join().
+  HamiRegion& region() { return *region_; }
+  const env::Settings& settings() const { return settings_; }
+
+  // Bytes that this process may bring the container to on a device now; 0 = no limit.
+  uint64_t MemoryLimit(unsigned device) const;
+  // Bytes that the container uses on a device.
+  uint64_t Used(unsigned device) const {
+    return BytesOf(Account<>::Load(region_->ext.header.devices[device].used_total));
+  }
+  Account<>::Words words(unsigned device);
+
+  // Makes the books exact before a refusal: takes back a lost lock, reaps, repairs one device.
+  void Settle(unsigned device);
+  // Bytes of operations that living processes have begun and not finished.
+  uint64_t InFlight(unsigned device);
+
+  // Cards became known (region().v1.uuids): binds limits.ro to them.
+  void BindLimits();
+
+  // For the child of a fork: forgets slot and lock of the parent; the mapping stays.
+  void AfterFork();
+
+ private:
+  enum State : uint32_t { kNew = 0, kMapped = 1, kJoined = 2, kFull = 3, kOff = 4 };
+
+  void MapOnce();
+  void JoinOnce();
+  void OpenLimits(const char* region_path);
+  void OpenOnePath();
+  uint64_t Wish(unsigned device) const;
+  void SetLock(int fd);
+  bool LockIsOurs() const;
+  void RetakeLock();
+
+  sys::Lock turn_;
+  std::atomic<uint32_t> state_{kNew};
+  std::atomic<bool> enabled_{true};
+  std::atomic<int> slot_{-1};
+  uint32_t epoch_ = 0;
+  HamiRegion* region_ = nullptr;
+  const HamiLimitsPage* limits_ = nullptr;
+  int lock_fd_ = -1;
+  dev_t lock_device_ = 0;
+  ino_t lock_inode_ = 0;
+  Slots slots_;
+  Identity self_;
+  env::Settings settings_;
+  sys::Text<256> path_;
+  std::atomic<int8_t> limits_index_[HAMI_EXT_DEVICES];  // entry of limits.ro + 1, 0 = none
+  std::atomic<uint64_t> wish_[HAMI_EXT_DEVICES];        // bytes, 0 = none
+};
+
+}  // namespace hami::limiter::region
