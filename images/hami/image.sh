@@ -11,7 +11,7 @@ REFERENCE_NAMES=(scheduler=hami-scheduler nvidia-device-plugin=hami-device-plugi
 
 hami_programs() {
   [[ ! -d $BUILD_DIR/bin ]] ||
-    find "$BUILD_DIR/bin" -maxdepth 1 -type f -perm -u+x \( -name 'hami-*' -o -name hamictl \) | sort
+    find "$BUILD_DIR/bin" -maxdepth 1 -type f -perm -u+x \( -name 'hami-*' ! -name hami-sim -o -name hamictl \) | sort
 }
 
 image_inputs() {
@@ -31,6 +31,7 @@ image_layers() {
   add_layer "$STAGE/base"
 
   put_libraries "$STAGE/libraries" "${programs[@]}"
+  put_libc "$STAGE/libraries"
   add_layer "$STAGE/libraries"
 
   local program

@@ -66,6 +66,15 @@ put_libraries() {
   done
 }
 
+# put_libc <root>: all of glibc's libraries. What a driver root brings (libnvidia-ml and its like) is
+# linked to some that none of our programs needs.
+put_libc() {
+  local library
+  for library in libc.so.6 libm.so.6 libdl.so.2 libpthread.so.0 librt.so.1; do
+    put "$1" "/lib/$(uname -m)-linux-gnu/$library" "/usr/lib/$(uname -m)-linux-gnu/$library"
+  done
+}
+
 # put_packages <root> <debian package...>: their files, without documentation.
 put_packages() {
   local root=$1

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034
-# For sample Pods: glibc, bash, coreutils, Python, and our sample programs. The driver libraries and
+# For sample Pods: glibc, bash, coreutils, Python, and gpu-alloc, which takes card memory. The driver libraries and
 # nvidia-smi are not in it: they come into the container by CDI, as on a real node.
 IMAGE_TAG=sample:$HAMI_VERSION
 IMAGE_CMD=(/bin/bash)
@@ -9,7 +9,7 @@ SAMPLE_PACKAGES=(libc6 libc-bin bash coreutils grep sed procps python3-minimal p
   libpython3.11-minimal libpython3.11-stdlib)
 
 sample_programs() {
-  [[ ! -d $BUILD_DIR/bin ]] || find "$BUILD_DIR/bin" -maxdepth 1 -type f -perm -u+x -name 'sample-*' | sort
+  [[ ! -d $BUILD_DIR/bin ]] || find "$BUILD_DIR/bin" -maxdepth 1 -type f -perm -u+x -name gpu-alloc
 }
 
 image_inputs() {

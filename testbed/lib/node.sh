@@ -79,6 +79,7 @@ volumePluginDir: $dir/volume-plugins
 containerLogMaxSize: 4Mi
 containerLogMaxFiles: 2
 maxPods: 200
+crashLoopBackOff: {maxContainerRestartPeriod: ${HAMI_TESTBED_CRASH_BACKOFF:-300s}}
 maxOpenFiles: $((files < 1000000 ? files : 1000000))
 oomScoreAdj: 0
 featureGates: {${FEATURE_GATES//=/: }}

@@ -1,0 +1,79 @@
+// The gate of spec C9: what the library needs of the system and what it shows.
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstdio>
+#include <set>
+#include <sstream>
+#include <string>
+
+namespace hami::limiter {
+namespace {
+
+using Lines = std::set<std::string>;
+
+// The distinct lines that a command line prints.
+Lines LinesOf(const std::string& command) {
+  std::string output;
+  FILE* pipe = popen(command.c_str(), "r");
+  if (pipe == nullptr) return {};
+  std::array<char, 4096> piece;
+  for (size_t count; (count = fread(piece.data(), 1, piece.size(), pipe)) > 0;) {
+    output.append(piece.data(), count);
+  }
+  pclose(pipe);
+  Lines lines;
+  std::istringstream in(output);
+  for (std::string line; std::getline(in, line);) lines.insert(line);
+  return lines;
+}
+
+TEST(AbiTest, NoVersionOfGlibcBeyond2_17IsNeeded) {
+  const Lines versions =
+      LinesOf("readelf --wide -V " LIMITER_SO " | grep -oE '(GLIBC|GLIBCXX|CXXABI|GCC)_[0-9.]+'");
+  EXPECT_FALSE(versions.empty());
+  for (const std::string& version : versions) {
+    int major = 0, minor = 0;
+    ASSERT_EQ(sscanf(version.c_str(), "GLIBC_%d.%d", &major, &minor), 2) << version;
+    EXPECT_LE(major * 1000 + minor, 2017) << version;
+  }
+}
+
+TEST(AbiTest, OnlyLibcAndItsFormerPartsAreNeeded) {
+  EXPECT_EQ(LinesOf("readelf --wide -d " LIMITER_SO " | grep NEEDED | grep -oE '[a-z]+[.]so[.0-9]*'"),
+            (Lines{"libc.so.6", "libdl.so.2", "libpthread.so.0"}));
+}
+
+TEST(AbiTest, NoTextRelocationsAndNoExecutableStack) {
+  EXPECT_EQ(LinesOf("readelf --wide -d " LIMITER_SO " | grep TEXTREL"), Lines());
+  const Lines stack = LinesOf("readelf --wide -l " LIMITER_SO " | grep -o 'GNU_STACK.* RW  '");
+  EXPECT_EQ(stack.size(), 1u);
+}
+
+TEST(AbiTest, UndefinedSymbolsAreOnTheAllowList) {
+  const Lines allowed = {"__register_atfork", "dl_iterate_phdr", "dladdr", "dlclose", "dlerror",
+                         "dlopen", "getenv", "memchr", "memcmp", "memcpy", "memset", "strcmp",
+                         "strlen", "strncmp", "strnlen"};
+  const Lines undefined = LinesOf(
+      "nm -D --undefined-only --without-symbol-versions " LIMITER_SO " | grep -oE '[^ ]+$'");
+  EXPECT_FALSE(undefined.empty());
+  for (const std::string& symbol : undefined) EXPECT_TRUE(allowed.count(symbol)) << symbol;
+}
+
+TEST(AbiTest, ExportsAreTheReviewedList) {
+  const Lines reviewed = LinesOf("sed -nE 's/^    ([a-zA-Z0-9_]+);$/\\1/p' " LIMITER_EXPORTS);
+  const Lines exported = LinesOf(
+      "nm -D --defined-only --without-symbol-versions " LIMITER_SO " | grep -oE '[^ ]+$'");
+  EXPECT_GT(reviewed.size(), 50u);
+  EXPECT_EQ(exported, reviewed);
+}
+
+TEST(AbiTest, StaticThreadStorageIsAtMost64Bytes) {
+  const Lines segment =
+      LinesOf("readelf --wide -l " LIMITER_SO " | awk '$1 == \"TLS\" {print $6}'");
+  ASSERT_EQ(segment.size(), 1u);
+  EXPECT_LE(std::stoul(*segment.begin(), nullptr, 0), 64u);
+}
+
+}  // namespace
+}  // namespace hami::limiter

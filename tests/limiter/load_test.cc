@@ -1,0 +1,82 @@
+// Spec D2.1: the library goes into every process of a container and nobody notices.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <filesystem>
+#include <string>
+
+#include "tests/limiter/session.h"
+
+namespace hami::limiter::testing {
+namespace {
+
+class LoadTest : public ::testing::TestWithParam<std::vector<std::string>> {};
+
+TEST_P(LoadTest, PrintsNothingAndChangesNothing) {
+  Container container(Variables{{"CUDA_DEVICE_MEMORY_LIMIT_0", "3000m"}});
+  for (const Variables& variables : {Variables{}, Variables{{"LD_BIND_NOW", "1"}}}) {
+    const Finished finished = container.Run(GetParam(), variables);
+    EXPECT_EQ(finished.status, 0);
+    EXPECT_EQ(finished.out, "");
+    EXPECT_EQ(finished.err, "");
+  }
+  EXPECT_FALSE(std::filesystem::exists(container.region_path()));
+}
+
+INSTANTIATE_TEST_SUITE_P(Programs, LoadTest,
+                         ::testing::Values(std::vector<std::string>{"/bin/true"},
+                                           std::vector<std::string>{"bash", "-c", "x=$(echo hi)"},
+                                           std::vector<std::string>{"python3", "-c", "import ctypes, ssl"},
+                                           std::vector<std::string>{"node", "-e", "1"}),
+                         [](const auto& test) {
+                           return std::filesystem::path(test.param[0]).filename().string();
+                         });
+
+TEST(LoadingTest, NoDriverMeansNoErrorUntilItIsCalled) {
+  Container container;
+  auto probe = container.Start({{"LD_LIBRARY_PATH", "/nowhere"}});
+  EXPECT_EQ(probe->Code("init"), -1000);  // the probe's own code: no such library
+  EXPECT_EQ(probe->Errors(), "");
+}
+
+TEST(LoadingTest, TwoHundredForksAndExecsStayQuiet) {
+  Container container;
+  const Finished finished =
+      container.Run({"bash", "-c", "for i in $(seq 200); do /bin/true || exit 1; done"});
+  EXPECT_EQ(finished.status, 0);
+  EXPECT_EQ(finished.err, "");
+}
+
+TEST(LoadingTest, UmaskSignalsAndDescriptorsAreAsBefore) {
+  Container container(Variables{{"CUDA_DEVICE_MEMORY_LIMIT_0", "3000m"}});
+  Container bare_container;
+  auto probe = container.Start();
+  auto bare = bare_container.StartBare();
+  for (const char* command : {"init", "ctx", "alloc 1000", "nvmlmem 0"}) {
+    probe->Ask(command);
+    bare->Ask(command);
+  }
+  EXPECT_EQ(probe->Ask("environment"), bare->Ask("environment"));
+  EXPECT_EQ(probe->Errors(), "");
+}
+
+TEST(LoadingTest, ErrnoSurvivesGrantAndRefusal) {
+  Container container(Variables{{"CUDA_DEVICE_MEMORY_LIMIT_0", "1000m"}});
+  auto probe = container.Start();
+  probe->Begin();
+  EXPECT_EQ(probe->Ask("errno 1000"), "0 4711");
+  EXPECT_EQ(probe->Ask("errno 2000000000"), "2 4711");
+}
+
+TEST(LoadingTest, AnExplicitLogLevelAnnouncesTheLibrary) {
+  Container container(Variables{{"LIBCUDA_LOG_LEVEL", "2"}});
+  auto probe = container.Start();
+  probe->Begin();
+  const std::string said = probe->Errors();
+  EXPECT_NE(said.find("]: Initializing....."), std::string::npos) << said;
+  EXPECT_NE(said.find("]: Initialized"), std::string::npos) << said;
+  EXPECT_EQ(said.find("[HAMI-core Msg(" + std::to_string(probe->pid())), 0u) << said;
+}
+
+}  // namespace
+}  // namespace hami::limiter::testing

@@ -1,0 +1,398 @@
+// A program of the kind that users run, driven by tests: reads one command per line from standard
+// input, writes one line per answer. It finds the driver with dlopen and dlsym, as programs do.
+//
+// Sizes are bytes, results are the driver's codes. `quit` or end of input ends it.
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cinttypes>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <random>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace {
+
+using Args = std::vector<std::string>;
+
+void* cuda = nullptr;
+void* nvml = nullptr;
+
+void* Symbol(const std::string& name) {
+  void*& library = name.compare(0, 4, "nvml") == 0 ? nvml : cuda;
+  if (library == nullptr) {
+    library = dlopen(&library == &nvml ? "libnvidia-ml.so.1" : "libcuda.so.1", RTLD_NOW);
+  }
+  return library == nullptr ? nullptr : dlsym(library, name.c_str());
+}
+
+template <class... Types>
+int Call(const std::string& name, Types... arguments) {
+  const auto function = reinterpret_cast<int (*)(Types...)>(Symbol(name));
+  return function == nullptr ? -1000 : function(arguments...);
+}
+
+uint64_t Number(const std::string& text) { return strtoull(text.c_str(), nullptr, 0); }
+
+struct Prop {
+  int type = 1, handle_types = 0, location_type = 1, location_id = 0;
+  void* win32 = nullptr;
+  uint8_t flags[8] = {};
+  uint8_t reserved[64] = {};
+};
+struct Shape {
+  size_t width, height, depth;
+  int format;
+  unsigned channels, flags;
+};
+struct PoolProps {
+  int alloc_type = 1, handle_types = 0, location_type = 1, location_id = 0;
+  void* win32 = nullptr;
+  size_t max_size = 0;
+  uint8_t reserved[56] = {};
+};
+
+std::string Answer(int result) { return std::to_string(result); }
+std::string Answer(int result, uint64_t value) {
+  return std::to_string(result) + " " + std::to_string(value);
+}
+
+std::string Context(const Args& a) {
+  const int device = a.size() > 1 ? static_cast<int>(Number(a[1])) : 0;
+  void* context = nullptr;
+  const int result = Call("cuDevicePrimaryCtxRetain", &context, device);
+  if (result == 0) Call("cuCtxSetCurrent", context);
+  return Answer(result);
+}
+
+std::string Info(const Args&) {
+  size_t free_bytes = 1, total = 1;
+  const int result = Call("cuMemGetInfo_v2", &free_bytes, &total);
+  return Answer(result, free_bytes) + " " + std::to_string(total);
+}
+
+struct Memory {
+  uint64_t total, free, used;
+};
+struct MemoryV2 {
+  unsigned version;
+  uint64_t total, reserved, free, used;
+};
+
+std::string NvmlMemory(const Args& a) {
+  void* device = nullptr;
+  Call("nvmlInit_v2");
+  const int found = Call("nvmlDeviceGetHandleByIndex_v2", static_cast<unsigned>(Number(a[1])), &device);
+  if (found != 0) return Answer(found);
+  if (a[0] == "nvmlmem") {
+    Memory m = {};
+    const int result = Call("nvmlDeviceGetMemoryInfo", device, &m);
+    return Answer(result, m.total) + " " + std::to_string(m.free) + " " + std::to_string(m.used);
+  }
+  MemoryV2 m = {sizeof(MemoryV2) | 2u << 24, 0, 0, 0, 0};
+  const int result = Call("nvmlDeviceGetMemoryInfo_v2", device, &m);
+  return Answer(result, m.total) + " " + std::to_string(m.free) + " " + std::to_string(m.used) + " " +
+         std::to_string(m.reserved);
+}
+
+std::string Array(const Args& a) {
+  const Shape shape{Number(a[1]), Number(a[2]), Number(a[3]), 0x20, 1, 0};
+  void* array = nullptr;
+  const int result = a[0] == "array" ? Call("cuArray3DCreate_v2", &array, &shape)
+                                     : Call("cuMipmappedArrayCreate", &array, &shape,
+                                            static_cast<unsigned>(Number(a[4])));
+  return Answer(result, reinterpret_cast<uint64_t>(array));
+}
+
+std::string Create(const Args& a) {
+  Prop prop;
+  prop.location_id = a.size() > 2 ? static_cast<int>(Number(a[2])) : 0;
+  if (a[0] == "createhost") prop.location_type = 2, prop.location_id = 850725928;
+  unsigned long long handle = 0;
+  const int result = Call("cuMemCreate", &handle, static_cast<size_t>(Number(a[1])),
+                          static_cast<const Prop*>(&prop), 0ull);
+  return Answer(result, handle);
+}
+
+std::string Map(const Args& a) {
+  unsigned long long pointer = 0;
+  const size_t bytes = Number(a[2]);
+  int result = Call("cuMemAddressReserve", &pointer, bytes, size_t{0}, 0ull, 0ull);
+  if (result == 0) result = Call("cuMemMap", pointer, bytes, size_t{0}, Number(a[1]) + 0ull, 0ull);
+  return Answer(result, pointer);
+}
+
+std::string Pool(const Args&) {
+  PoolProps props;
+  void* pool = nullptr;
+  const int result = Call("cuMemPoolCreate", &pool, static_cast<const PoolProps*>(&props));
+  return Answer(result, reinterpret_cast<uint64_t>(pool));
+}
+
+// Threads allocate and free at random until the time is over; what they hold is freed in the end.
+std::string Stress(const Args& a) {
+  const double seconds = atof(a[1].c_str());
+  const auto threads = Number(a[2]);
+  const uint64_t largest = Number(a[3]);
+  void* context = nullptr;
+  Call("cuCtxGetCurrent", &context);
+  std::atomic<uint64_t> granted{0}, refused{0}, failed{0};
+  std::vector<std::thread> workers;
+  timespec start;
+  clock_gettime(CLOCK_MONOTONIC, &start);
+  const auto elapsed = [&start] {
+    timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return static_cast<double>(now.tv_sec - start.tv_sec) +
+           static_cast<double>(now.tv_nsec - start.tv_nsec) / 1e9;
+  };
+  for (uint64_t t = 0; t < threads; ++t) {
+    workers.emplace_back([&, t] {
+      Call("cuCtxSetCurrent", context);
+      std::mt19937_64 random(static_cast<uint64_t>(getpid()) * 1000 + t);
+      std::vector<unsigned long long> held;
+      while (elapsed() < seconds) {
+        if (held.empty() || random() % 2 == 0) {
+          unsigned long long pointer = 0;
+          const int result = Call("cuMemAlloc_v2", &pointer, static_cast<size_t>(1 + random() % largest));
+          if (result == 0) held.push_back(pointer), ++granted;
+          if (result == 2) ++refused;
+          if (result != 0 && result != 2) ++failed;
+        } else {
+          std::swap(held[random() % held.size()], held.back());
+          if (Call("cuMemFree_v2", held.back()) != 0) ++failed;
+          held.pop_back();
+        }
+      }
+      for (const unsigned long long pointer : held) {
+        if (Call("cuMemFree_v2", pointer) != 0) ++failed;
+      }
+    });
+  }
+  for (std::thread& worker : workers) worker.join();
+  return std::to_string(granted) + " " + std::to_string(refused) + " " + std::to_string(failed);
+}
+
+// The same question to the driver directly and through the library must give the same function, with
+// the hook in place of a hooked one: `driver` is what the real cuGetProcAddress gives.
+std::string Lookup(const Args& a) {
+  void* function = nullptr;
+  int status = -7;
+  const int version = static_cast<int>(Number(a[2]));
+  const uint64_t flags = Number(a[3]);
+  const int result = Call("cuGetProcAddress_v2", a[1].c_str(), &function, version, flags, &status);
+  Dl_info info = {};
+  const char* object = "-";
+  const char* symbol = "-";
+  if (function != nullptr && dladdr(function, &info) != 0) {
+    object = strrchr(info.dli_fname, '/') != nullptr ? strrchr(info.dli_fname, '/') + 1 : info.dli_fname;
+    symbol = info.dli_sname != nullptr ? info.dli_sname : "-";
+  }
+  return std::to_string(result) + " " + std::to_string(status) + " " + object + " " + symbol;
+}
+
+// Where dlsym finds a name: the object and whether dlerror has something to say.
+std::string Find(const Args& a) {
+  void* handle = a[1] == "default" ? RTLD_DEFAULT
+                 : a[1] == "next"  ? RTLD_NEXT
+                                   : dlopen(a[1] == "main" ? nullptr : a[1].c_str(), RTLD_NOW);
+  dlerror();
+  void* found = a.size() > 3 ? dlvsym(handle, a[2].c_str(), a[3].c_str()) : dlsym(handle, a[2].c_str());
+  const char* error = dlerror();
+  Dl_info info = {};
+  const char* object = "none";
+  if (found != nullptr && dladdr(found, &info) != 0) {
+    object = strrchr(info.dli_fname, '/') != nullptr ? strrchr(info.dli_fname, '/') + 1 : info.dli_fname;
+  }
+  return std::string(object) + (error != nullptr ? std::string(" error: ") + error : "");
+}
+
+// What a library must leave as it was.
+std::string Environment(const Args&) {
+  std::ostringstream out;
+  const mode_t mask = umask(0);
+  umask(mask);
+  out << "umask " << mask << " signals";
+  for (int signal = 1; signal < 32; ++signal) {
+    struct sigaction action = {};
+    sigaction(signal, nullptr, &action);
+    out << " " << reinterpret_cast<uint64_t>(action.sa_handler);
+  }
+  out << " fds";
+  for (int fd = 3; fd < 500; ++fd) {
+    if (fcntl(fd, F_GETFD) >= 0) out << " " << fd;
+  }
+  return out.str();
+}
+
+std::string Errno(const Args& a) {
+  errno = 4711;
+  unsigned long long pointer = 0;
+  const int result = Call("cuMemAlloc_v2", &pointer, static_cast<size_t>(Number(a[1])));
+  return Answer(result) + " " + std::to_string(errno);
+}
+
+// As a daemon that closes all descriptors, but for the simulated driver's own.
+std::string CloseRegion() {
+  for (int fd = 3; fd < 1024; ++fd) {
+    char path[512] = {};
+    if (readlink(("/proc/self/fd/" + std::to_string(fd)).c_str(), path, sizeof path - 1) > 0 &&
+        strstr(path, ".cache") != nullptr) {
+      close(fd);
+    }
+  }
+  return "0";
+}
+
+// A child of fork runs the rest of the line's command and says its answer.
+std::string Fork(const std::string& command);
+
+std::string Nanoseconds(const Args& a) {
+  const uint64_t rounds = Number(a[2]);
+  const auto alloc = reinterpret_cast<int (*)(unsigned long long*, size_t)>(Symbol("cuMemAlloc_v2"));
+  const auto release = reinterpret_cast<int (*)(unsigned long long)>(Symbol("cuMemFree_v2"));
+  const auto info = reinterpret_cast<int (*)(size_t*, size_t*)>(Symbol("cuMemGetInfo_v2"));
+  const auto find = reinterpret_cast<int (*)(const char*, void**, int, uint64_t, int*)>(
+      Symbol("cuGetProcAddress_v2"));
+  std::vector<unsigned long long> live(a.size() > 3 ? Number(a[3]) : 0);
+  for (auto& pointer : live) alloc(&pointer, 512);
+  timespec start, end;
+  clock_gettime(CLOCK_MONOTONIC, &start);
+  for (uint64_t i = 0; i < rounds; ++i) {
+    unsigned long long pointer = 0;
+    size_t x, y;
+    void* function;
+    if (a[1] == "alloc") alloc(&pointer, 512), release(pointer);
+    if (a[1] == "info") info(&x, &y);
+    if (a[1] == "find") find("cuMemAlloc", &function, 12000, 0, nullptr);
+  }
+  clock_gettime(CLOCK_MONOTONIC, &end);
+  for (const auto pointer : live) release(pointer);
+  const double ns = static_cast<double>(end.tv_sec - start.tv_sec) * 1e9 +
+                    static_cast<double>(end.tv_nsec - start.tv_nsec);
+  return std::to_string(ns / static_cast<double>(rounds));
+}
+
+template <class... Types>
+std::string Made(const char* name, Types... arguments) {
+  unsigned long long value = 0;
+  const int result = Call(name, &value, arguments...);
+  return Answer(result, value);
+}
+
+std::string Execute(const std::string& line) {
+  std::istringstream in(line);
+  Args a;
+  for (std::string word; in >> word;) a.push_back(word);
+  if (a.empty()) return "";
+  const std::string& c = a[0];
+  const auto n = [&a](size_t i) { return static_cast<size_t>(Number(a[i])); };
+  const auto p = [&a](size_t i) { return reinterpret_cast<void*>(Number(a[i])); };
+  if (c == "pid") return std::to_string(getpid());
+  if (c == "init") return Answer(Call("cuInit", 0u));
+  if (c == "nvmlinit") return Answer(Call("nvmlInit_v2"));
+  if (c == "ctx") return Context(a);
+  if (c == "release") return Answer(Call("cuDevicePrimaryCtxRelease_v2", static_cast<int>(n(1))));
+  if (c == "reset") return Answer(Call("cuDevicePrimaryCtxReset_v2", static_cast<int>(n(1))));
+  if (c == "newctx") return Made("cuCtxCreate_v2", 0u, static_cast<int>(n(1)));
+  if (c == "endctx") return Answer(Call("cuCtxDestroy_v2", p(1)));
+  if (c == "info") return Info(a);
+  if (c == "infonull") return Answer(Call("cuMemGetInfo_v2", static_cast<size_t*>(nullptr),
+                                          static_cast<size_t*>(nullptr)));
+  if (c == "total") return Made("cuDeviceTotalMem_v2", static_cast<int>(n(1)));
+  if (c == "nvmlmem" || c == "nvmlmem2") return NvmlMemory(a);
+  if (c == "alloc") return Made("cuMemAlloc_v2", n(1));
+  if (c == "managed") return Made("cuMemAllocManaged", n(1), 1u);
+  if (c == "pitch") {
+    size_t pitch = 0;
+    unsigned long long pointer = 0;
+    const int result = Call("cuMemAllocPitch_v2", &pointer, &pitch, n(1), n(2), 4u);
+    return Answer(result, pointer) + " " + std::to_string(pitch);
+  }
+  if (c == "free") return Answer(Call("cuMemFree_v2", Number(a[1]) + 0ull));
+  if (c == "async") return Made("cuMemAllocAsync", n(1), static_cast<void*>(nullptr));
+  if (c == "asyncptsz") return Made("cuMemAllocAsync_ptsz", n(1), static_cast<void*>(nullptr));
+  if (c == "pool") return Pool(a);
+  if (c == "frompool") return Made("cuMemAllocFromPoolAsync", n(2), p(1), static_cast<void*>(nullptr));
+  if (c == "endpool") return Answer(Call("cuMemPoolDestroy", p(1)));
+  if (c == "trim") return Answer(Call("cuMemPoolTrimTo", p(1), n(2)));
+  if (c == "freeasync") return Answer(Call("cuMemFreeAsync", Number(a[1]) + 0ull, static_cast<void*>(nullptr)));
+  if (c == "sync") return Answer(Call("cuCtxSynchronize"));
+  if (c == "create" || c == "createhost") return Create(a);
+  if (c == "map") return Map(a);
+  if (c == "unmap") return Answer(Call("cuMemUnmap", Number(a[1]) + 0ull, n(2)));
+  if (c == "drop") return Answer(Call("cuMemRelease", Number(a[1]) + 0ull));
+  if (c == "retain") return Made("cuMemRetainAllocationHandle", p(1));
+  if (c == "array" || c == "mipmap") return Array(a);
+  if (c == "endarray") return Answer(Call("cuArrayDestroy", p(1)));
+  if (c == "endmipmap") return Answer(Call("cuMipmappedArrayDestroy", p(1)));
+  if (c == "stress") return Stress(a);
+  if (c == "lookup") return Lookup(a);
+  if (c == "find") return Find(a);
+  if (c == "environment") return Environment(a);
+  if (c == "errno") return Errno(a);
+  if (c == "ns") return Nanoseconds(a);
+  if (c == "fork") return Fork(line.substr(5));
+  if (c == "closeregion") return CloseRegion();
+  return "unknown command";
+}
+
+std::string Fork(const std::string& commands) {
+  fflush(stdout);
+  int pipe_fds[2];
+  if (pipe(pipe_fds) != 0) return "no pipe";
+  const pid_t child = fork();
+  if (child == 0) {
+    std::istringstream in(commands);
+    std::string answers;
+    for (std::string command; std::getline(in, command, ';');) answers += Execute(command) + ";";
+    const ssize_t written = write(pipe_fds[1], answers.data(), answers.size());
+    _exit(written == static_cast<ssize_t>(answers.size()) ? 0 : 1);
+  }
+  close(pipe_fds[1]);
+  std::string answer(4096, '\0');
+  const ssize_t count = read(pipe_fds[0], answer.data(), answer.size());
+  close(pipe_fds[0]);
+  waitpid(child, nullptr, 0);
+  answer.resize(count > 0 ? static_cast<size_t>(count) : 0);
+  return answer;
+}
+
+}  // namespace
+
+int main() {
+  if (getenv("PROBE_UNSHARE") != nullptr && unshare(CLONE_NEWPID) == 0) {
+    const pid_t child = fork();
+    if (child != 0) {
+      waitpid(child, nullptr, 0);
+      return 0;
+    }
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+  }
+  char* line = nullptr;
+  size_t capacity = 0;
+  while (getline(&line, &capacity, stdin) > 0) {
+    std::string command(line);
+    while (!command.empty() && command.back() == '\n') command.pop_back();
+    if (command == "quit") break;
+    printf("%s\n", Execute(command).c_str());
+    fflush(stdout);
+  }
+  free(line);
+}
