@@ -110,19 +110,30 @@ class Account {
     return BytesOf(Load(slot.pending[device]));
   }
 
+  // Slots that can hold anything: 0..count-1. Raised before a slot's first reservation.
+  static unsigned SlotCount(HamiRegion& region) {
+    Step::At(&region.v1.proc_num);
+    const int32_t count = std::atomic_ref(region.v1.proc_num).load();
+    constexpr int32_t kMost = HAMI_EXT_SLOTS;
+    return static_cast<unsigned>(count < 0 ? 0 : count > kMost ? kMost : count);
+  }
+
   // Lowers a total that dead processes left too high to the sum of the slots. The tag in the total
-  // tells that nobody changed it while the slots were read. True: it was lowered.
-  static bool Repair(HamiExtHeader& header, HamiExtDevice& device, HamiExtSlot* slots,
-                     unsigned slot_count, unsigned index) {
+  // tells that nobody changed it since it was read; whatever it includes was announced in a slot
+  // before, so everything else is read after it, the number of slots too. True: it was lowered.
+  static bool Repair(HamiRegion& region, unsigned index) {
+    HamiExtDevice& device = region.ext.header.devices[index];
     uint64_t seen = Load(device.used_total);
     for (int attempt = 0; attempt < kReadAttempts; ++attempt) {
       uint64_t sum = 0;
-      for (unsigned i = 0; i < slot_count; ++i) {
-        if (LoadState(slots[i]) != HAMI_SLOT_FREE) sum += SlotSum(slots[i], index);
+      const unsigned count = SlotCount(region);
+      for (unsigned i = 0; i < count; ++i) {
+        HamiExtSlot& slot = region.ext.slots[i];
+        if (LoadState(slot) != HAMI_SLOT_FREE) sum += SlotSum(slot, index);
       }
       if (sum >= BytesOf(seen)) return false;
       if (Swap(device.used_total, seen, NextTag(seen, sum))) {
-        Count(header.repaired);
+        Count(region.ext.header.repaired);
         return true;
       }
     }

@@ -21,8 +21,8 @@ struct Books {
   }
   uint64_t Used() { return BytesOf(region->ext.header.devices[0].used_total); }
   bool Repair() {
-    HamiExtHeader& header = region->ext.header;
-    return Account<>::Repair(header, header.devices[0], region->ext.slots, 8, 0);
+    region->v1.proc_num = 8;
+    return Account<>::Repair(*region, 0);
   }
 };
 

@@ -254,8 +254,7 @@ void Attachment::RetakeLock() {
 void Attachment::Settle(unsigned device) {
   RetakeLock();
   slots_.Reap(slot_.load(std::memory_order_relaxed), sys::NowNs(CLOCK_BOOTTIME));
-  HamiExtHeader& header = region_->ext.header;
-  Account<>::Repair(header, header.devices[device], region_->ext.slots, slots_.Count(), device);
+  Account<>::Repair(*region_, device);
 }
 
 uint64_t Attachment::InFlight(unsigned device) {

@@ -87,10 +87,7 @@ Model::Words WordsOf(unsigned slot) {
           &ext.pending[0], &run->region->v1.procs[slot].used[0]};
 }
 
-void RepairNow() {
-  HamiExtHeader& header = run->region->ext.header;
-  Model::Repair(header, header.devices[0], run->region->ext.slots, 2, 0);
-}
+void RepairNow() { Model::Repair(*run->region, 0); }
 
 // A process that allocates, and repairs before it gives up when `repairs`.
 void Allocate(unsigned slot, uint64_t bytes, Truth& truth, bool repairs = false) {
@@ -103,6 +100,15 @@ void Allocate(unsigned slot, uint64_t bytes, Truth& truth, bool repairs = false)
   if (!granted) return;
   truth.held[slot] += bytes;  // the driver's call
   Model::Commit(words, HAMI_KIND_DATA, bytes, bytes);
+}
+
+// A process that starts: takes slot 1, as Slots::TryClaim does under the slot's byte.
+void Claim() {
+  HamiExtSlot& slot = run->region->ext.slots[1];
+  Model::StoreState(slot, HAMI_SLOT_CLAIMING);
+  ModelStep::At(&run->region->v1.proc_num);
+  run->region->v1.proc_num = 2;
+  Model::StoreState(slot, HAMI_SLOT_LIVE);
 }
 
 void Free(unsigned slot, uint64_t bytes, Truth& truth) {
@@ -162,6 +168,8 @@ class Explorer {
       run->shared.insert(&slot.device[0].bytes[HAMI_KIND_DATA]);
     }
     run->shared.insert(&run->region->ext.header.devices[0].used_total);
+    run->shared.insert(&run->region->v1.proc_num);
+    run->region->v1.proc_num = 2;
     scenario_.set_up(truth_);
     for (size_t i = 0; i < run->actors.size(); ++i) {
       Actor& actor = run->actors[i];
@@ -195,6 +203,7 @@ class Explorer {
     std::string key;
     const auto add = [&](uint64_t value) { key.append(reinterpret_cast<char*>(&value), 8); };
     add(run->region->ext.header.devices[0].used_total);
+    add(static_cast<uint64_t>(run->region->v1.proc_num));
     for (unsigned i = 0; i < 2; ++i) {
       const HamiExtSlot& slot = run->region->ext.slots[i];
       add(slot.state);
@@ -308,6 +317,22 @@ TEST(AccountModelTest, OneRepairsBeforeItGivesUpWhileTheDeadOneIsReaped) {
                 Holds(0, 2, truth);
                 AddActor([] {});
                 AddActor([&truth] { Allocate(1, 2, truth, true); });
+                AddActor([] { Reap(); });
+              },
+              1});
+}
+
+// Found by killing at random: the number of slots was read before the total.
+TEST(AccountModelTest, ANewcomerIsNotForgottenByARepair) {
+  ExploreAll({[](Truth& truth) {
+                Holds(0, 2, truth);
+                run->region->ext.slots[1].state = HAMI_SLOT_FREE;
+                run->region->v1.proc_num = 1;
+                AddActor([] {});
+                AddActor([&truth] {
+                  Claim();
+                  Allocate(1, 1, truth);
+                });
                 AddActor([] { Reap(); });
               },
               1});

@@ -18,11 +18,7 @@ void Slots::UnlockByte(int index) {
   if (lock_fd_ >= 0) UnlockRange(lock_fd_, HAMI_LOCK_SLOTS + static_cast<uint64_t>(index), 1);
 }
 
-unsigned Slots::Count() const {
-  const int32_t count = std::atomic_ref(region_->v1.proc_num).load(std::memory_order_acquire);
-  constexpr int32_t kMost = HAMI_EXT_SLOTS;
-  return static_cast<unsigned>(count < 0 ? 0 : count > kMost ? kMost : count);
-}
+unsigned Slots::Count() const { return Account<>::SlotCount(*region_); }
 
 bool Slots::TryClaim(int index) {
   HamiExtSlot& slot = region_->ext.slots[index];
@@ -41,7 +37,7 @@ bool Slots::TryClaim(int index) {
   slot.free_seen_ns = 0;
   std::atomic_ref count(region_->v1.proc_num);
   int32_t seen = count.load();
-  while (seen <= index && !count.compare_exchange_weak(seen, index + 1)) {
+  while (seen <= index && !count.compare_exchange_weak(seen, index + 1)) {  // before any reservation
   }
   mirror.seqlock = 0;
   std::atomic_ref(mirror.status).store(HAMI_V1_RUNNING, std::memory_order_relaxed);

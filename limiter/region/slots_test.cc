@@ -39,10 +39,7 @@ class SlotsTest : public ::testing::Test {
             &Slot(index).device[0], &Slot(index).pending[0], &Mirror(index).used[0]};
   }
   uint64_t Used() { return BytesOf(opened_.region->ext.header.devices[0].used_total); }
-  void Repair() {
-    HamiExtHeader& header = opened_.region->ext.header;
-    Account<>::Repair(header, header.devices[0], opened_.region->ext.slots, slots_.Count(), 0);
-  }
+  void Repair() { Account<>::Repair(*opened_.region, 0); }
 
   struct Child {
     pid_t pid;

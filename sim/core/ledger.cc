@@ -13,6 +13,7 @@
 #include "sim/core/ledger.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -31,6 +32,7 @@ namespace {
 
 constexpr uint64_t kSequenceMask = 0xfff;
 constexpr uint64_t kNoLimit = ~uint64_t{0};
+constexpr int64_t kReapPatienceNs = 100'000'000;
 
 uint64_t UsedOf(uint64_t word) { return word >> 22; }
 int SlotOf(uint64_t word) { return static_cast<int>((word >> 12) & 0x3ff); }
@@ -314,6 +316,14 @@ void Ledger::FreeSlot(int number) {
 
 int Ledger::ReapLocked() {
   if (read_only_ || lock_fd_ < 0) return 0;
+  // One process at a time, or a slot that another one is just freeing would look alive. A reaper
+  // that dies drops the lock; one that was stopped is waited for no longer than this.
+  const int64_t until = NowMonotonicNs() + kReapPatienceNs;
+  bool alone = LockByte(lock_fd_, kReapLockByte, false);
+  while (!alone && NowMonotonicNs() < until) {
+    sched_yield();
+    alone = LockByte(lock_fd_, kReapLockByte, false);
+  }
   int freed = 0;
   const int high = file_->slots_high.load(std::memory_order_acquire);
   for (int slot = 0; slot < high; ++slot) {
@@ -323,6 +333,7 @@ int Ledger::ReapLocked() {
     ++freed;
     UnlockByte(lock_fd_, kSlotLockBase + slot);
   }
+  if (alone) UnlockByte(lock_fd_, kReapLockByte);
   last_reap_ns_ = NowMonotonicNs();
   return freed;
 }

@@ -87,8 +87,10 @@ Result<void> RealApiServer::Prepare() {
   net::CertPair serving = ca_.Issue("kube-apiserver", {"127.0.0.1"});
   net::CertPair accounts = ca_.Issue("service-accounts", {});
   const std::pair<const char*, std::string> files[] = {
-      {"ca.crt", ca_.cert_pem()},      {"server.crt", serving.cert_pem},
-      {"server.key", serving.key_pem}, {"sa.crt", accounts.cert_pem},
+      {"ca.crt", ca_.cert_pem()},
+      {"server.crt", serving.cert_pem},
+      {"server.key", serving.key_pem},
+      {"sa.crt", accounts.cert_pem},
       {"sa.key", accounts.key_pem},
       {"tokens.csv", std::string(kToken) + ",tester,1,\"system:masters\"\n"}};
   for (const auto& [name, text] : files) {
@@ -99,30 +101,31 @@ Result<void> RealApiServer::Prepare() {
   port_ = FreePort();
   std::string client = "http://127.0.0.1:" + std::to_string(etcd_port_);
   std::string peer = "http://127.0.0.1:" + std::to_string(etcd_peer_port_);
-  TRY_ASSIGN(etcd_, Spawn("etcd", {"--data-dir=" + dir_ + "/etcd", "--listen-client-urls=" + client,
-                                   "--advertise-client-urls=" + client,
-                                   "--listen-peer-urls=" + peer,
-                                   "--initial-advertise-peer-urls=" + peer,
-                                   "--initial-cluster=default=" + peer, "--unsafe-no-fsync",
-                                   "--log-level=error"}));
+  TRY_ASSIGN(
+      etcd_,
+      Spawn("etcd", {"--data-dir=" + dir_ + "/etcd", "--listen-client-urls=" + client,
+                     "--advertise-client-urls=" + client, "--listen-peer-urls=" + peer,
+                     "--initial-advertise-peer-urls=" + peer, "--initial-cluster=default=" + peer,
+                     "--unsafe-no-fsync", "--log-level=error"}));
   return {};
 }
 
 Result<void> RealApiServer::Launch() {
-  TRY_ASSIGN(apiserver_,
-             Spawn("kube-apiserver",
-                   {"--etcd-servers=http://127.0.0.1:" + std::to_string(etcd_port_),
-                    "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1",
-                    "--secure-port=" + std::to_string(port_), "--endpoint-reconciler-type=none",
-                    "--tls-cert-file=" + dir_ + "/server.crt",
-                    "--tls-private-key-file=" + dir_ + "/server.key",
-                    "--client-ca-file=" + dir_ + "/ca.crt", "--token-auth-file=" + dir_ + "/tokens.csv",
-                    "--anonymous-auth=false", "--authorization-mode=RBAC",
-                    "--service-account-issuer=https://kubernetes.default.svc",
-                    "--service-account-key-file=" + dir_ + "/sa.crt",
-                    "--service-account-signing-key-file=" + dir_ + "/sa.key",
-                    "--service-cluster-ip-range=10.96.0.0/16",
-                    "--disable-admission-plugins=ServiceAccount", "--cert-dir=" + dir_ + "/certs"}));
+  TRY_ASSIGN(
+      apiserver_,
+      Spawn(
+          "kube-apiserver",
+          {"--etcd-servers=http://127.0.0.1:" + std::to_string(etcd_port_),
+           "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1",
+           "--secure-port=" + std::to_string(port_), "--endpoint-reconciler-type=none",
+           "--tls-cert-file=" + dir_ + "/server.crt",
+           "--tls-private-key-file=" + dir_ + "/server.key", "--client-ca-file=" + dir_ + "/ca.crt",
+           "--token-auth-file=" + dir_ + "/tokens.csv", "--anonymous-auth=false",
+           "--authorization-mode=RBAC", "--service-account-issuer=https://kubernetes.default.svc",
+           "--service-account-key-file=" + dir_ + "/sa.crt",
+           "--service-account-signing-key-file=" + dir_ + "/sa.key",
+           "--service-cluster-ip-range=10.96.0.0/16", "--disable-admission-plugins=ServiceAccount",
+           "--cert-dir=" + dir_ + "/certs"}));
   net::Loop loop;
   net::Peer peer;
   peer.host = "127.0.0.1";

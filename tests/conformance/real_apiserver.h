@@ -1,7 +1,8 @@
-// RealApiServer: etcd and kube-apiserver of the testbed's cache, started for one test binary on loopback.
+// RealApiServer: etcd and kube-apiserver of the testbed's cache, started for one test binary on
+// loopback.
 //
-// Own temporary folder, own free ports, TLS with certificates made on the spot. The destructor ends both
-// processes and removes the folder; they end as well when this process dies.
+// Own temporary folder, own free ports, TLS with certificates made on the spot. The destructor ends
+// both processes and removes the folder; they end as well when this process dies.
 #pragma once
 
 #include <sys/types.h>
@@ -22,8 +23,8 @@ class RealApiServer {
   static Result<std::unique_ptr<RealApiServer>> Start();
   ~RealApiServer();
 
-  kube::Config config() const;             // by token
-  kube::Config config_by_certificate();    // by a client certificate in files
+  kube::Config config() const;           // by token
+  kube::Config config_by_certificate();  // by a client certificate in files
   // kill -9 of kube-apiserver; etcd stays.
   void Kill();
   // Until /readyz answers 200. Errors: kUnavailable with the end of its log.

@@ -131,7 +131,7 @@ def foreign_scheduler(t):
     t.create(
         t.pods.gpu(
             "foreign",
-            memory=1000,
+            memory=None,
             schedulerName="default-scheduler",
             labels={"hami.io/webhook": "ignore"},
             restart="Never",

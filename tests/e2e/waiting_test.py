@@ -13,10 +13,11 @@ def nowhere(t):
     pods, cards = t.pods, t.cluster.cards()
     large = max(cards, key=lambda c: c.memory)
     second = max(c.memory for c in cards if c.uuid != large.uuid)
-    t.create(pods.gpu("holder", memory=large.memory // 2, card=large.uuid))
+    free = second + 1000
+    assert free < large.memory, "the test's cards: one must be larger than all others"
+    t.create(pods.gpu("holder", memory=large.memory - free, card=large.uuid))
     t.running("holder")
-    want = large.memory // 2 + 1000
-    assert want > second, "the test's cards: the large one must be larger than twice the others"
+    want = free + 500
     t.create(pods.gpu("waiter", memory=want))
     text = t.refusal("waiter")
     assert "no fit on 2 nodes" in text and f"asks {want} MiB on 1 card" in text, text
@@ -24,8 +25,8 @@ def nowhere(t):
         r"CardInsufficientMemory: (\d+) of (\d+) cards on 2 nodes \(node1, node2\)", text
     )
     assert found and int(found[1]) == int(found[2]) == len(cards), text
-    lacking = want - (large.memory - large.memory // 2)
-    assert f"closest: {large.node} lacks {lacking} MiB" in text, text
+    closest = f"closest: {large.node} lacks 500 MiB ({free} MiB free on its best card)"
+    assert closest in text, text
 
     # Another reason beside it: cards of the wrong type are counted apart.
     t.create(

@@ -52,9 +52,12 @@ int64_t Number(const std::string& text, int64_t fallback) {
 }
 
 std::string StatusBody(const StatusError& error) {
-  return json::serialize(json::object{{"kind", "Status"}, {"apiVersion", "v1"},
-                                      {"metadata", json::object()}, {"status", "Failure"},
-                                      {"message", error.message}, {"reason", error.reason},
+  return json::serialize(json::object{{"kind", "Status"},
+                                      {"apiVersion", "v1"},
+                                      {"metadata", json::object()},
+                                      {"status", "Failure"},
+                                      {"message", error.message},
+                                      {"reason", error.reason},
                                       {"code", error.code}});
 }
 
@@ -217,9 +220,8 @@ bool FakeApiServer::ReadRequest(Connection& connection, LoggedRequest& out) {
     std::string header = head.substr(at, next - at);
     size_t colon = header.find(": ");
     std::string name = header.substr(0, colon);
-    std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) {
-      return static_cast<char>(std::tolower(c));
-    });
+    std::transform(name.begin(), name.end(), name.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     out.headers[name] = colon == std::string::npos ? "" : header.substr(colon + 2);
     at = next + 2;
   }
@@ -261,8 +263,7 @@ bool FakeApiServer::Handle(Connection& connection, const LoggedRequest& request)
   {
     std::lock_guard lock(mutex_);
     auto auth = request.headers.find("authorization");
-    if (!token_.empty() &&
-        (auth == request.headers.end() || auth->second != "Bearer " + token_)) {
+    if (!token_.empty() && (auth == request.headers.end() || auth->second != "Bearer " + token_)) {
       fault = {};
       fault.status = 401;
     }
@@ -271,7 +272,8 @@ bool FakeApiServer::Handle(Connection& connection, const LoggedRequest& request)
     return AnswerStatus(connection, {401, "Unauthorized", "Unauthorized"}, fault);
   }
   if (request.path == "/version") {
-    return Answer(connection, 200, R"({"major":"1","minor":"35","gitVersion":"v1.35.0-fake"})", fault);
+    return Answer(connection, 200, R"({"major":"1","minor":"35","gitVersion":"v1.35.0-fake"})",
+                  fault);
   }
   auto at = ParseResourcePath(request.path);
   if (!at) return AnswerStatus(connection, {404, "NotFound", "no such path"}, fault);
@@ -332,13 +334,16 @@ StatusOr<Json> FakeApiServer::ListObjects(const LoggedRequest& request, const Re
     item.get_object().erase("apiVersion");
     items.push_back(std::move(item));
   }
-  return Json(json::object{{"kind", KindOf(at.resource) + "List"}, {"apiVersion", at.group_version},
-                           {"metadata", std::move(metadata)}, {"items", std::move(items)}});
+  return Json(json::object{{"kind", KindOf(at.resource) + "List"},
+                           {"apiVersion", at.group_version},
+                           {"metadata", std::move(metadata)},
+                           {"items", std::move(items)}});
 }
 
 bool FakeApiServer::Answer(Connection& connection, int code, const std::string& body,
                            const Fault& fault) {
-  std::string head = "HTTP/1.1 " + std::to_string(code) + " X\r\nContent-Type: application/json\r\n";
+  std::string head =
+      "HTTP/1.1 " + std::to_string(code) + " X\r\nContent-Type: application/json\r\n";
   if (fault.retry_after >= 0) head += "Retry-After: " + std::to_string(fault.retry_after) + "\r\n";
   head += "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n";
   if (fault.cut_after >= 0) {
@@ -361,8 +366,9 @@ class WatchWriter {
  public:
   WatchWriter(int fd, int cut_after) : fd_(fd), left_(cut_after) {}
   bool Begin() {
-    return SendAll(fd_, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-                        "Transfer-Encoding: chunked\r\n\r\n");
+    return SendAll(fd_,
+                   "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+                   "Transfer-Encoding: chunked\r\n\r\n");
   }
   bool Send(std::string_view bytes) {
     if (left_ >= 0) {
@@ -372,7 +378,8 @@ class WatchWriter {
     if (!bytes.empty()) {
       char size[16];
       auto [end, ec] = std::to_chars(size, size + sizeof size, bytes.size(), 16);
-      if (!SendAll(fd_, std::string(size, end) + "\r\n" + std::string(bytes) + "\r\n")) return false;
+      if (!SendAll(fd_, std::string(size, end) + "\r\n" + std::string(bytes) + "\r\n"))
+        return false;
     }
     return left_ != 0;
   }
@@ -452,9 +459,9 @@ void FakeApiServer::ServeWatch(Connection& connection, const LoggedRequest& requ
     }
     if (alive && bookmark_epoch_ != bookmark) {
       bookmark = bookmark_epoch_;
-      alive = out.Send(WatchFrame(
-          "BOOKMARK", "{\"kind\":\"" + kind + "\",\"metadata\":{\"resourceVersion\":\"" +
-                          std::to_string(version) + "\",\"creationTimestamp\":null}}"));
+      alive = out.Send(
+          WatchFrame("BOOKMARK", "{\"kind\":\"" + kind + "\",\"metadata\":{\"resourceVersion\":\"" +
+                                     std::to_string(version) + "\",\"creationTimestamp\":null}}"));
     }
   }
   if (alive && !stopping_) out.End();
@@ -537,9 +544,8 @@ void FakeApiServer::AwaitWatches(const std::string& path_part, int count) const 
 void FakeApiServer::AwaitRequests(const std::function<bool(const LoggedRequest&)>& match,
                                   int count) const {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] {
-    return std::count_if(requests_.begin(), requests_.end(), match) >= count;
-  });
+  changed_.wait(lock,
+                [&] { return std::count_if(requests_.begin(), requests_.end(), match) >= count; });
 }
 
 }  // namespace hami::fake

@@ -1,11 +1,13 @@
-// FakeApiServer: enough of kube-apiserver to test clients against its faults, in process, over real TCP.
+// FakeApiServer: enough of kube-apiserver to test clients against its faults, in process, over real
+// TCP.
 //
-// For tests only; what a real server does is asked of a real one (tests/conformance runs one suite against
-// both). Plain HTTP on 127.0.0.1. Thread-safe; the destructor ends everything.
+// For tests only; what a real server does is asked of a real one (tests/conformance runs one suite
+// against both). Plain HTTP on 127.0.0.1. Thread-safe; the destructor ends everything.
 //
-// Behaviour: list (paged snapshots, field and label selectors by equality), watch (bookmarks on demand,
-// timeoutSeconds), get, create (uid, generateName), replace and merge patch (resourceVersion and uid
-// preconditions), delete, pods/binding (annotations merged with the node name, uid precondition).
+// Behaviour: list (paged snapshots, field and label selectors by equality), watch (bookmarks on
+// demand, timeoutSeconds), get, create (uid, generateName), replace and merge patch
+// (resourceVersion and uid preconditions), delete, pods/binding (annotations merged with the node
+// name, uid precondition).
 #pragma once
 
 #include <atomic>
@@ -40,15 +42,15 @@ struct Fault {
   std::function<bool(const LoggedRequest&)> match;
   int times = 1;
 
-  Duration delay{0};        // before anything else
-  int status = 0;           // answer this instead, with a Status object
-  std::string reason;       // of that Status
-  int retry_after = -1;     // seconds; -1: no header
-  bool close_early = false; // close the connection instead of answering; nothing was carried out
-  bool close_late = false;  // carry out, then close instead of answering
-  int cut_after = -1;       // answer, but close after so many bytes of its body (watch: of its stream)
-  std::string watch_prefix; // watch: these bytes first
-  bool error_event = false; // watch: 200 with one ERROR event of `status`, then the end
+  Duration delay{0};         // before anything else
+  int status = 0;            // answer this instead, with a Status object
+  std::string reason;        // of that Status
+  int retry_after = -1;      // seconds; -1: no header
+  bool close_early = false;  // close the connection instead of answering; nothing was carried out
+  bool close_late = false;   // carry out, then close instead of answering
+  int cut_after = -1;  // answer, but close after so many bytes of its body (watch: of its stream)
+  std::string watch_prefix;  // watch: these bytes first
+  bool error_event = false;  // watch: 200 with one ERROR event of `status`, then the end
 };
 
 // Matchers.
@@ -65,7 +67,8 @@ class FakeApiServer {
 
   std::string url() const;  // "http://127.0.0.1:<port>"
 
-  // The world, changed from the side. `collection`: "/api/v1/namespaces/a/pods". These abort on misuse.
+  // The world, changed from the side. `collection`: "/api/v1/namespaces/a/pods". These abort on
+  // misuse.
   Json Create(const std::string& collection, const std::string& object_json);
   Json Patch(const std::string& path, const std::string& merge_patch);
   void Delete(const std::string& path);
@@ -76,7 +79,8 @@ class FakeApiServer {
   void Inject(Fault fault);
   // Only requests with this bearer token are served; others get 401. Empty: all.
   void RequireToken(std::string token);
-  // All open watches: end in good order, or in the middle of a frame; a bookmark; every event twice.
+  // All open watches: end in good order, or in the middle of a frame; a bookmark; every event
+  // twice.
   void EndWatches();
   void CutWatches();
   void SendBookmarks();

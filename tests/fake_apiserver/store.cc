@@ -54,15 +54,21 @@ tl::unexpected<StatusError> Conflict(const ResourcePath& at, const std::string& 
   return Refuse(409, "Conflict", "Operation cannot be fulfilled on " + Quoted(at) + ": " + why);
 }
 
-// Preconditions that `wanted` (metadata of a body) puts on `current`.
-StatusOr<void> CheckPreconditions(const ResourcePath& at, const Json& current,
-                                  const Json* wanted) {
+StatusOr<void> CheckVersion(const ResourcePath& at, const Json& current, const Json* wanted) {
   if (wanted == nullptr) return {};
   std::string_view version = StringAt(*wanted, {"resourceVersion"});
   if (!version.empty() && version != StringAt(current, {"metadata", "resourceVersion"})) {
-    return Conflict(at, "the object has been modified; please apply your changes to the latest "
-                        "version and try again");
+    return Conflict(at,
+                    "the object has been modified; please apply your changes to the latest "
+                    "version and try again");
   }
+  return {};
+}
+
+// Preconditions that `wanted` (metadata of a body) puts on `current`.
+StatusOr<void> CheckPreconditions(const ResourcePath& at, const Json& current, const Json* wanted) {
+  if (wanted == nullptr) return {};
+  if (auto ok = CheckVersion(at, current, wanted); !ok) return ok;
   std::string_view uid = StringAt(*wanted, {"uid"});
   std::string_view actual = StringAt(current, {"metadata", "uid"});
   if (!uid.empty() && uid != actual) {
@@ -224,11 +230,15 @@ StatusOr<Json> Store::MergePatch(const ResourcePath& at, const Json& patch) {
   std::lock_guard lock(mutex_);
   Json* current = Lookup(at);
   if (current == nullptr) return NotFound(at);
-  if (auto ok = CheckPreconditions(at, *current, Find(patch, {"metadata"})); !ok) {
+  if (auto ok = CheckVersion(at, *current, Find(patch, {"metadata"})); !ok) {
     return tl::unexpected<StatusError>(ok.error());
   }
   Json next = *current;
   ApplyMergePatch(next, patch);
+  // Not a precondition here but a change of something that never changes: 422, not 409.
+  if (StringAt(next, {"metadata", "uid"}) != StringAt(*current, {"metadata", "uid"})) {
+    return Refuse(422, "Invalid", Quoted(at) + " is invalid: metadata.uid: field is immutable");
+  }
   if (next == *current) return next;  // no change, no new version: as the API server does
   return Commit(at, *current, std::move(next));
 }
@@ -253,6 +263,9 @@ StatusOr<Json> Store::Bind(const ResourcePath& pod, const Json& binding) {
   std::lock_guard lock(mutex_);
   ResourcePath at = pod;
   at.subresource.clear();
+  if (StringAt(binding, {"metadata", "name"}) != at.name) {
+    return Refuse(400, "BadRequest", "the name of the object does not match the name on the URL");
+  }
   Json* current = Lookup(at);
   if (current == nullptr) return NotFound(at);
   if (auto ok = CheckPreconditions(at, *current, Find(binding, {"metadata"})); !ok) {
@@ -264,8 +277,8 @@ StatusOr<Json> Store::Bind(const ResourcePath& pod, const Json& binding) {
     return Conflict(at, "pod " + at.name + " is being deleted, cannot be assigned to a host");
   }
   if (std::string_view host = StringAt(*current, {"spec", "nodeName"}); !host.empty()) {
-    return Conflict(at, "pod " + at.name + " is already assigned to node \"" + std::string(host) +
-                            "\"");
+    return Conflict(
+        at, "pod " + at.name + " is already assigned to node \"" + std::string(host) + "\"");
   }
   Json next = *current;
   Object(next, "spec")["nodeName"] = node;

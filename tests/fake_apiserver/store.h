@@ -1,7 +1,7 @@
 // Store: Kubernetes objects in memory with resource versions and a history for watches.
 //
-// Part of the fake API server. Thread-safe. Objects are JSON trees; nothing is defaulted or validated beyond
-// what clients can tell: names, uids, resource versions, preconditions.
+// Part of the fake API server. Thread-safe. Objects are JSON trees; nothing is defaulted or
+// validated beyond what clients can tell: names, uids, resource versions, preconditions.
 #pragma once
 
 #include <condition_variable>
@@ -95,8 +95,11 @@ class Store {
   void Wake();
 
  private:
-  using Key = std::tuple<std::string, std::string, std::string, std::string>;  // gv, resource, ns, name
-  static Key KeyOf(const ResourcePath& at) { return {at.group_version, at.resource, at.ns, at.name}; }
+  using Key =
+      std::tuple<std::string, std::string, std::string, std::string>;  // gv, resource, ns, name
+  static Key KeyOf(const ResourcePath& at) {
+    return {at.group_version, at.resource, at.ns, at.name};
+  }
   Json* Lookup(const ResourcePath& at);
   Json Commit(const ResourcePath& at, std::optional<Json> before, Json after);
 

@@ -52,13 +52,18 @@ struct PendingCall {
 };
 
 Client::Impl::Impl(net::Loop& l, Config c, net::Url u, Credentials cr, ClientOptions o)
-    : loop(l), config(std::move(c)), url(std::move(u)), credentials(std::move(cr)),
-      options(std::move(o)), limiter(options.qps, options.burst, l.clock().Mono()) {}
+    : loop(l),
+      config(std::move(c)),
+      url(std::move(u)),
+      credentials(std::move(cr)),
+      options(std::move(o)),
+      limiter(options.qps, options.burst, l.clock().Mono()) {}
 
 void Client::Impl::Submit(std::shared_ptr<PendingCall> call) {
   loop.Post([self = shared_from_this(), call = std::move(call)] {
     self->calls.insert(call);
-    if (self->shut) return self->FinishError(call, {Code::kCancelled, "not sent: client is closed"});
+    if (self->shut)
+      return self->FinishError(call, {Code::kCancelled, "not sent: client is closed"});
     self->Enqueue(call);
     self->Pump();
   });
@@ -68,10 +73,10 @@ void Client::Impl::Enqueue(std::shared_ptr<PendingCall> call) {
   auto& lane = waiting[static_cast<size_t>(call->request.lane)];
   call->timer = loop.PostAt(call->deadline, [self = shared_from_this(), call] {
     std::erase(self->waiting[static_cast<size_t>(call->request.lane)], call);
-    self->FinishError(call, {Code::kDeadlineExceeded,
-                             call->status == 0
-                                 ? "not sent: no turn before the deadline"
-                                 : "server asked to retry, but the deadline came first"});
+    self->FinishError(call,
+                      {Code::kDeadlineExceeded,
+                       call->status == 0 ? "not sent: no turn before the deadline"
+                                         : "server asked to retry, but the deadline came first"});
   });
   lane.push_back(std::move(call));
   if (&lane == &waiting[static_cast<size_t>(Lane::kLow)] && lane.size() > options.max_low_waiting) {
@@ -218,7 +223,8 @@ void Client::Impl::OnAnswer(const std::shared_ptr<PendingCall>& call) {
     credentials.Expire();
     return Run(call);
   }
-  bool asked_to_wait = call->status == 429 || (call->status >= 500 && call->retry_after.count() > 0);
+  bool asked_to_wait =
+      call->status == 429 || (call->status >= 500 && call->retry_after.count() > 0);
   if (asked_to_wait && RetryLater(call)) return Pump();
   FinishError(call, StatusError(call->status, call->body));
 }
@@ -292,7 +298,9 @@ class OpenedStream final : public StreamCall, public std::enable_shared_from_thi
  public:
   OpenedStream(std::shared_ptr<Client::Impl> client, std::string path, Duration idle_limit,
                StreamHandlers handlers)
-      : client_(std::move(client)), path_(std::move(path)), idle_limit_(idle_limit),
+      : client_(std::move(client)),
+        path_(std::move(path)),
+        idle_limit_(idle_limit),
         handlers_(std::move(handlers)) {}
 
   void Start() {
@@ -381,8 +389,8 @@ class OpenedStream final : public StreamCall, public std::enable_shared_from_thi
 
 std::shared_ptr<StreamCall> Client::Impl::OpenStream(const std::string& path, Duration idle_limit,
                                                      StreamHandlers handlers) {
-  auto stream = std::make_shared<OpenedStream>(shared_from_this(), path, idle_limit,
-                                               std::move(handlers));
+  auto stream =
+      std::make_shared<OpenedStream>(shared_from_this(), path, idle_limit, std::move(handlers));
   stream->Start();
   return stream;
 }

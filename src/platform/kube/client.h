@@ -1,10 +1,10 @@
 // Client: requests to kube-apiserver.
 //
-// Thread-safe. Lives on a Loop. Call is asynchronous: `done` runs on the Loop's thread exactly once (with
-// kCancelled when the client is destroyed first): post to your own executor from there. CallSync blocks and
-// is for start-up, CLIs and tests only; never on the Loop's thread.
-// Connections are kept alive and reused; a request that never left is retried once on a fresh connection
-// (a GET also when it did leave); 401 is retried once after the credentials are read again; 429, and 5xx
+// Thread-safe. Lives on a Loop. Call is asynchronous: `done` runs on the Loop's thread exactly once
+// (with kCancelled when the client is destroyed first): post to your own executor from there.
+// CallSync blocks and is for start-up, CLIs and tests only; never on the Loop's thread. Connections
+// are kept alive and reused; a request that never left is retried once on a fresh connection (a GET
+// also when it did leave); 401 is retried once after the credentials are read again; 429, and 5xx
 // with a Retry-After, are repeated as the server asks, within the deadline.
 #pragma once
 
@@ -31,7 +31,7 @@ struct ClientOptions {
   int burst = 400;
   Duration timeout = std::chrono::seconds(30);  // of a request that names none
   std::string user_agent = "hami";
-  int max_connections = 8;     // for calls; the high lane may use two more, each watch has its own
+  int max_connections = 8;  // for calls; the high lane may use two more, each watch has its own
   size_t max_low_waiting = 1000;
 };
 
@@ -39,10 +39,10 @@ inline constexpr char kMergePatch[] = "application/merge-patch+json";
 
 struct Request {
   std::string method = "GET";
-  std::string path;                          // "/api/v1/nodes/n1", encoded; query included
+  std::string path;  // "/api/v1/nodes/n1", encoded; query included
   std::string body;
   std::string content_type = "application/json";  // or kMergePatch
-  Duration timeout{0};                       // 0: the client's; counts from Call, waiting included
+  Duration timeout{0};  // 0: the client's; counts from Call, waiting included
   Lane lane = Lane::kNormal;
 };
 
@@ -55,8 +55,8 @@ struct Response {
 // kPermissionDenied, kUnauthenticated, kInvalidArgument (400, 422), kFailedPrecondition (410),
 // kResourceExhausted (429, or dropped from the low lane), kUnavailable (5xx, no connection),
 // kDeadlineExceeded; message = method, path, Status.message.
-// A write that ended with kUnavailable or kDeadlineExceeded may have been carried out unless its message
-// says "not sent": read the object before undoing.
+// A write that ended with kUnavailable or kDeadlineExceeded may have been carried out unless its
+// message says "not sent": read the object before undoing.
 using Done = std::function<void(Result<Response>)>;
 
 class Client {

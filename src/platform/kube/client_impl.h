@@ -1,5 +1,5 @@
-// The inside of Client, for reflector.cc. Private to platform/kube; everything here lives on the Loop's
-// thread except what says otherwise.
+// The inside of Client, for reflector.cc. Private to platform/kube; everything here lives on the
+// Loop's thread except what says otherwise.
 #pragma once
 
 #include <array>
@@ -46,7 +46,8 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
   std::vector<CallCount> Counts() const;
 
   void Shutdown();
-  // A GET on a connection of its own, for watches. `idle_limit`: given up when nothing comes for so long.
+  // A GET on a connection of its own, for watches. `idle_limit`: given up when nothing comes for so
+  // long.
   std::shared_ptr<StreamCall> OpenStream(const std::string& path, Duration idle_limit,
                                          StreamHandlers handlers);
   net::Peer MakePeer();

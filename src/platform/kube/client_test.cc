@@ -99,9 +99,10 @@ TEST_F(ClientTest, PreconditionsBecomeConflictAndAlreadyExists) {
 TEST_F(ClientTest, HttpCodesBecomeErrorCodes) {
   Connect();
   const std::pair<int, Code> table[] = {
-      {400, Code::kInvalidArgument}, {401, Code::kUnauthenticated}, {403, Code::kPermissionDenied},
-      {410, Code::kFailedPrecondition}, {422, Code::kInvalidArgument}, {500, Code::kUnavailable},
-      {503, Code::kUnavailable}, {504, Code::kDeadlineExceeded}};
+      {400, Code::kInvalidArgument},  {401, Code::kUnauthenticated},
+      {403, Code::kPermissionDenied}, {410, Code::kFailedPrecondition},
+      {422, Code::kInvalidArgument},  {500, Code::kUnavailable},
+      {503, Code::kUnavailable},      {504, Code::kDeadlineExceeded}};
   for (auto [status, code] : table) {
     server_.Inject({.match = OnList("nodes"), .times = status == 401 ? 2 : 1, .status = status});
     EXPECT_EQ(ErrorOf(Get("/api/v1/nodes")), code) << status;
@@ -189,7 +190,8 @@ TEST_F(ClientTest, ARotatedTokenFileIsReadAgainAfterA401) {
   Connect(config, {});
   ASSERT_TRUE(Get("/api/v1/nodes"));
   server_.RequireToken("new");
-  EXPECT_EQ(ErrorOf(Get("/api/v1/nodes")), Code::kUnauthenticated);  // the file is still the old one
+  EXPECT_EQ(ErrorOf(Get("/api/v1/nodes")),
+            Code::kUnauthenticated);  // the file is still the old one
   ASSERT_TRUE(RealFileSystem().WriteAtomic(path, "new\n", 0600));
   EXPECT_TRUE(Get("/api/v1/nodes"));
   std::filesystem::remove(path);

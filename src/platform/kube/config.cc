@@ -61,7 +61,8 @@ Result<void> ReadCluster(FileSystem& fs, const Json& cluster, const std::string&
   out.server_name = StringAt(cluster, {"tls-server-name"});
   out.insecure_skip_verify = BoolAt(cluster, {"insecure-skip-tls-verify"}).value_or(false);
   TRY_ASSIGN(out.ca_pem, DataOf(cluster, "certificate-authority", where));
-  std::string ca_file = Resolve(std::string(StringAt(cluster, {"certificate-authority"})), base_dir);
+  std::string ca_file =
+      Resolve(std::string(StringAt(cluster, {"certificate-authority"})), base_dir);
   if (out.ca_pem.empty() && !ca_file.empty()) {
     auto text = fs.Read(ca_file);
     if (!text) return Fail(std::move(text.error()).With(where + ".certificate-authority"));
@@ -133,8 +134,8 @@ Result<Config> ParseKubeconfig(FileSystem& fs, std::string_view yaml, const std:
 Result<Config> InClusterConfig(FileSystem& fs, const std::string& host, const std::string& port,
                                const std::string& account_dir) {
   Config out;
-  out.server = "https://" +
-               (host.find(':') == std::string::npos ? host : "[" + host + "]") + ":" + port;
+  out.server =
+      "https://" + (host.find(':') == std::string::npos ? host : "[" + host + "]") + ":" + port;
   auto ca = fs.Read(account_dir + "/ca.crt");
   if (!ca) return Fail(std::move(ca.error()).With("in-cluster CA"));
   out.ca_pem = std::move(*ca);
@@ -166,9 +167,8 @@ Result<Config> LoadConfig(FileSystem& fs, const std::string& explicit_path) {
   std::string host = GetEnvOr("KUBERNETES_SERVICE_HOST", "");
   std::string port = GetEnvOr("KUBERNETES_SERVICE_PORT", "");
   if (host.empty() || port.empty()) {
-    return Fail(Code::kNotFound,
-                "no cluster configured: expected a flag, KUBECONFIG, " + home +
-                    "/.kube/config or a Pod's service account");
+    return Fail(Code::kNotFound, "no cluster configured: expected a flag, KUBECONFIG, " + home +
+                                     "/.kube/config or a Pod's service account");
   }
   return InClusterConfig(fs, host, port, kAccountDir);
 }

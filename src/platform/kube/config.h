@@ -16,15 +16,16 @@ struct Config {
   std::string client_key_file;
   std::string client_cert_pem;
   std::string client_key_pem;
-  std::string token;             // static
-  std::string token_file;        // re-read at most 60 s after it changes
-  std::string ns;                // default namespace
+  std::string token;       // static
+  std::string token_file;  // re-read at most 60 s after it changes
+  std::string ns;          // default namespace
   bool insecure_skip_verify = false;
-  std::string server_name;       // TLS name to expect, "" = host of server
+  std::string server_name;  // TLS name to expect, "" = host of server
 };
 
-// $KUBECONFIG (the first file of its list that exists), else $HOME/.kube/config, else the Pod's service
-// account. `explicit_path` wins over all. Errors name the file, the key path and what was expected.
+// $KUBECONFIG (the first file of its list that exists), else $HOME/.kube/config, else the Pod's
+// service account. `explicit_path` wins over all. Errors name the file, the key path and what was
+// expected.
 Result<Config> LoadConfig(FileSystem& fs, const std::string& explicit_path = "");
 // Relative paths inside are taken from `base_dir`.
 Result<Config> ParseKubeconfig(FileSystem& fs, std::string_view yaml, const std::string& base_dir);

@@ -29,8 +29,11 @@ class ConfigTest : public testing::Test {
     return "apiVersion: v1\nkind: Config\ncurrent-context: main\n"
            "contexts:\n- name: other\n  context: {cluster: x, user: y}\n"
            "- name: main\n  context: {cluster: c, user: u, namespace: team}\n"
-           "clusters:\n- name: c\n  cluster: {" + cluster + "}\n"
-           "users:\n- name: u\n  user: {" + user + "}\n";
+           "clusters:\n- name: c\n  cluster: {" +
+           cluster +
+           "}\n"
+           "users:\n- name: u\n  user: {" +
+           user + "}\n";
   }
   Result<Config> Parse(const std::string& cluster, const std::string& user) {
     return ParseKubeconfig(RealFileSystem(), Kubeconfig(cluster, user), dir_);
@@ -39,9 +42,10 @@ class ConfigTest : public testing::Test {
 };
 
 TEST_F(ConfigTest, ReadsTheCurrentContext) {
-  auto config = Parse("server: 'https://h:6443/', certificate-authority-data: " +
-                          EncodeBase64("CA") + ", tls-server-name: api.local",
-                      "token: secret");
+  auto config =
+      Parse("server: 'https://h:6443/', certificate-authority-data: " + EncodeBase64("CA") +
+                ", tls-server-name: api.local",
+            "token: secret");
   ASSERT_TRUE(config) << config.error().message;
   EXPECT_EQ(config->server, "https://h:6443");
   EXPECT_EQ(config->ca_pem, "CA");

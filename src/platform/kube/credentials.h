@@ -1,7 +1,7 @@
 // Credentials: token and TLS context of a Config, read again when their files change.
 //
-// Private to platform/kube; one thread (the Loop's). Files are looked at at most every 30 s, or at once
-// after Expire (a 401).
+// Private to platform/kube; one thread (the Loop's). Files are looked at at most every 30 s, or at
+// once after Expire (a 401).
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,8 @@ class Credentials {
   std::string Authorization();
   // Null for http:// servers.
   std::shared_ptr<net::TlsContext> Tls();
-  // Grows whenever Tls() becomes another one; connections of an older generation should not be reused.
+  // Grows whenever Tls() becomes another one; connections of an older generation should not be
+  // reused.
   uint64_t generation() const { return generation_; }
   void Expire() { next_look_ = MonoTime(); }
 

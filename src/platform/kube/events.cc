@@ -104,15 +104,15 @@ struct EventRecorder::Impl : std::enable_shared_from_this<EventRecorder::Impl> {
     Request request;
     request.lane = Lane::kLow;
     request.method = create ? "POST" : "PATCH";
-    request.path = create ? EventsPath(EventNs(entry->object))
-                          : EventPath(EventNs(entry->object), name);
+    request.path =
+        create ? EventsPath(EventNs(entry->object)) : EventPath(EventNs(entry->object), name);
     request.body = create ? CreateBody(*entry, name) : PatchBody(*entry);
     if (!create) request.content_type = kMergePatch;
-    client.Call(std::move(request), [self = shared_from_this(), entry, name, count,
-                                     create](Result<Response> answer) {
-      entry->busy = false;
-      self->OnWritten(entry, name, count, create, answer);
-    });
+    client.Call(std::move(request),
+                [self = shared_from_this(), entry, name, count, create](Result<Response> answer) {
+                  entry->busy = false;
+                  self->OnWritten(entry, name, count, create, answer);
+                });
   }
 
   void OnWritten(const EntryPtr& entry, const std::string& name, int64_t count, bool create,
@@ -132,8 +132,9 @@ struct EventRecorder::Impl : std::enable_shared_from_this<EventRecorder::Impl> {
     }
     ++lost;
     entry->written = count;  // given up; the next one tries again
-    LOG(kDebug, "event not written").Kv("reason", entry->reason).Kv("error",
-                                                                   answer.error().message);
+    LOG(kDebug, "event not written")
+        .Kv("reason", entry->reason)
+        .Kv("error", answer.error().message);
   }
 
   std::string NewName(std::string_view object) {
@@ -175,9 +176,7 @@ struct EventRecorder::Impl : std::enable_shared_from_this<EventRecorder::Impl> {
 
   static std::string PatchBody(const Entry& e) {
     JsonWriter w;
-    w.Object([&] {
-      w.Key("count").Int(e.count).Key("lastTimestamp").String(FormatTime(e.last));
-    });
+    w.Object([&] { w.Key("count").Int(e.count).Key("lastTimestamp").String(FormatTime(e.last)); });
     return w.Take();
   }
 
@@ -206,10 +205,10 @@ void EventRecorder::Emit(const ObjectRef& object, EventType type, std::string_vi
   entry->type = type;
   entry->reason = reason;
   entry->message = CapMessage(message);
-  for (std::string_view part : {std::string_view(object.kind), std::string_view(object.ns),
-                                std::string_view(object.name), std::string_view(object.uid),
-                                TypeName(type), std::string_view(entry->reason),
-                                std::string_view(entry->message)}) {
+  for (std::string_view part :
+       {std::string_view(object.kind), std::string_view(object.ns), std::string_view(object.name),
+        std::string_view(object.uid), TypeName(type), std::string_view(entry->reason),
+        std::string_view(entry->message)}) {
     entry->key += part;
     entry->key += '\n';
   }

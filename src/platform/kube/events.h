@@ -1,8 +1,9 @@
 // EventRecorder: core/v1 Events, the way people learn what we decided.
 //
-// Thread-safe; lives on the client's Loop; never blocks and never fails the caller: Events go through the
-// low lane and are dropped when the limiter is behind. An Event identical to one of the last ten minutes
-// (object, type, reason, message) raises that one's count and lastTimestamp instead of adding another.
+// Thread-safe; lives on the client's Loop; never blocks and never fails the caller: Events go
+// through the low lane and are dropped when the limiter is behind. An Event identical to one of the
+// last ten minutes (object, type, reason, message) raises that one's count and lastTimestamp
+// instead of adding another.
 #pragma once
 
 #include <cstdint>

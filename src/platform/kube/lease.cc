@@ -42,8 +42,8 @@ void LeaseView::Observe(const LeaseRecord& record, WallTime now, MonoTime mono) 
   record_ = record;
   if (!news) return;
   lease_end_ = mono + record.duration;
-  // The holder beside us shares our clock: it stops leading at its renewal + renew_deadline, however late
-  // we heard of that renewal. A renewal from the future counts from now.
+  // The holder beside us shares our clock: it stops leading at its renewal + renew_deadline,
+  // however late we heard of that renewal. A renewal from the future counts from now.
   Duration heard_late = std::max<Duration>(now - record.renew_time, Duration(0));
   until_ = mono - heard_late + std::min(options_.renew_deadline, record.duration);
 }

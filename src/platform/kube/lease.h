@@ -1,8 +1,8 @@
 // Leases: who leads. LeaseFollower reads the Lease that kube-scheduler holds beside us (design.md
 // decision 16); LeaseHolder campaigns for a Lease of our own.
 //
-// Both live on the client's Loop and call back on the executor given. Destroying stops them; no call comes
-// afterwards. LeaseHolder gives its Lease back when destroyed.
+// Both live on the client's Loop and call back on the executor given. Destroying stops them; no
+// call comes afterwards. LeaseHolder gives its Lease back when destroyed.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,8 @@ struct LeaseRecord {
 // Errors: kDataLoss.
 Result<LeaseRecord> DecodeLease(std::string_view object_json);
 
-// True when `holder` is "<identity>_<anything without '_'>", as kube-scheduler writes "<hostname>_<uuid>".
+// True when `holder` is "<identity>_<anything without '_'>", as kube-scheduler writes
+// "<hostname>_<uuid>".
 bool HolderIs(std::string_view holder, std::string_view identity);
 
 // What a leader may do, for how long. `until`: no Binding is posted at or after it, unless a later
@@ -44,7 +45,8 @@ struct LeaseFollowerOptions {
   std::string ns = "kube-system";
   std::string name = "kube-scheduler";
   std::string identity;  // our host name
-  // kube-scheduler's --leader-elect-renew-deadline: it stops leading so long after its last renewal.
+  // kube-scheduler's --leader-elect-renew-deadline: it stops leading so long after its last
+  // renewal.
   Duration renew_deadline = std::chrono::seconds(10);
 };
 
@@ -69,7 +71,8 @@ class LeaseView {
 
 class LeaseFollower {
  public:
-  // Called with every change of leader, term or holder, and first once the Lease (or its absence) is known.
+  // Called with every change of leader, term or holder, and first once the Lease (or its absence)
+  // is known.
   using OnChange = std::function<void(const Leadership&)>;
   LeaseFollower(Client& client, Executor& executor, LeaseFollowerOptions options,
                 OnChange on_change);

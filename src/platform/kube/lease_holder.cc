@@ -131,8 +131,9 @@ struct LeaseHolder::Impl : std::enable_shared_from_this<LeaseHolder::Impl> {
   }
 
   void Failed(const Error& error) {
-    LOG(kWarn, "lease not renewed").Kv("lease", options.ns + "/" + options.name).Kv("error",
-                                                                                   error.message);
+    LOG(kWarn, "lease not renewed")
+        .Kv("lease", options.ns + "/" + options.name)
+        .Kv("error", error.message);
     Idle();
   }
 
@@ -193,7 +194,8 @@ struct LeaseHolder::Impl : std::enable_shared_from_this<LeaseHolder::Impl> {
     next.holder.clear();
     next.duration = std::chrono::seconds(1);  // as client-go: the next one need not wait
     next.renewed = next.acquired = loop.clock().Now();
-    Send(next, [self = shared_from_this()](const Result<Response>&) { self->released.set_value(); });
+    Send(next,
+         [self = shared_from_this()](const Result<Response>&) { self->released.set_value(); });
   }
 
   Client& client;

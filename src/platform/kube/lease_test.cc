@@ -243,9 +243,8 @@ TEST_F(LeaseTest, OnlyOneOfManyHoldersLeads) {
   std::vector<std::unique_ptr<LeaseHolder>> holders;
   for (int i = 0; i < 5; ++i) {
     changes.push_back(std::make_unique<Changes>());
-    holders.push_back(std::make_unique<LeaseHolder>(*client_, executor_,
-                                                    HolderOptions("h_" + std::to_string(i)),
-                                                    changes.back()->Callback()));
+    holders.push_back(std::make_unique<LeaseHolder>(
+        *client_, executor_, HolderOptions("h_" + std::to_string(i)), changes.back()->Callback()));
   }
   int leaders = 0;
   for (auto& c : changes) leaders += c->Next().leader;

@@ -13,8 +13,9 @@ class LineAssembler {
   // `max_line`: bytes; a longer line fails the stream.
   explicit LineAssembler(size_t max_line) : max_line_(max_line) {}
 
-  // Calls visit(std::string line) for every line completed by `piece`, without its newline; empty lines
-  // are skipped. False when a line is too long. What stays incomplete is kept for the next piece.
+  // Calls visit(std::string line) for every line completed by `piece`, without its newline; empty
+  // lines are skipped. False when a line is too long. What stays incomplete is kept for the next
+  // piece.
   template <class Visit>
   bool Feed(std::string_view piece, Visit&& visit) {
     for (;;) {

@@ -27,12 +27,13 @@ struct MetadataPatch {
   MetadataChanges annotations;
   MetadataChanges labels;
   std::string resource_version;  // precondition; "": none
-  std::string uid;               // precondition; "": none
+  std::string uid;  // precondition; "": none. Another uid answers kInvalidArgument (422)
 };
 std::string MetadataPatchBody(const MetadataPatch& patch);
 
-// Body of a POST to BindingPath: the API server merges the annotations into the Pod in the transaction that
-// sets the node name, and refuses when the Pod's uid is another (design.md decision 3).
+// Body of a POST to BindingPath: the API server merges the annotations into the Pod in the
+// transaction that sets the node name, and refuses when the Pod's uid is another (design.md
+// decision 3).
 struct BindingSpec {
   std::string ns;
   std::string pod;

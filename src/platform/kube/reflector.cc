@@ -30,8 +30,14 @@ constexpr Duration kProven = std::chrono::seconds(5);
 // Everything but Deliver's calls runs on the Loop's thread.
 struct Reflector::Impl : std::enable_shared_from_this<Reflector::Impl> {
   Impl(Client& c, Executor& e, ReflectorOptions o, Observer& obs)
-      : client(c), loop(c.loop()), executor(e), options(std::move(o)), observer(&obs),
-        page(options.page), lines(kMaxEventBytes), random(std::random_device()()) {}
+      : client(c),
+        loop(c.loop()),
+        executor(e),
+        options(std::move(o)),
+        observer(&obs),
+        page(options.page),
+        lines(kMaxEventBytes),
+        random(std::random_device()()) {}
 
   // --- to the observer ---
 
@@ -177,8 +183,8 @@ struct Reflector::Impl : std::enable_shared_from_this<Reflector::Impl> {
         bad = std::move(event.error());
         relist = true;
       } else if (event->type == WatchType::kError) {
-        bad.message = "ERROR event " + std::to_string(event->status_code) + ": " +
-                      event->status_message;
+        bad.message =
+            "ERROR event " + std::to_string(event->status_code) + ": " + event->status_message;
         relist = true;
       } else {
         resource_version = event->resource_version;

@@ -221,7 +221,8 @@ TEST_F(ReflectorTest, GoneAsAnAnswerListsAgain) {
 
 TEST_F(ReflectorTest, GoneAsAnErrorEventListsAgain) {
   Add("p");
-  server_.Inject({.match = OnWatch("pods"), .status = 410, .reason = "Expired", .error_event = true});
+  server_.Inject(
+      {.match = OnWatch("pods"), .status = 410, .reason = "Expired", .error_event = true});
   Reflect();
   mirror_.AwaitLists(2);
   server_.AwaitWatches("pods", 1);
@@ -232,10 +233,12 @@ TEST_F(ReflectorTest, GoneAsAnErrorEventListsAgain) {
 TEST_F(ReflectorTest, PagesThatExpireStartOverWithLargerOnes) {
   options_.page = 2;
   for (int i = 0; i < 9; ++i) Add("p" + std::to_string(i));
-  server_.Inject({.match = [](const fake::LoggedRequest& r) {
-                    return r.query.find("continue=") != std::string::npos;
-                  },
-                  .status = 410, .reason = "Expired"});
+  server_.Inject({.match =
+                      [](const fake::LoggedRequest& r) {
+                        return r.query.find("continue=") != std::string::npos;
+                      },
+                  .status = 410,
+                  .reason = "Expired"});
   Reflect();
   mirror_.AwaitLists(1);
   EXPECT_EQ(mirror_.begins_, 2);

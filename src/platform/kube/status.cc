@@ -9,15 +9,23 @@ namespace {
 
 Code CodeOf(int status, std::string_view reason) {
   switch (status) {
-    case 401: return Code::kUnauthenticated;
-    case 403: return Code::kPermissionDenied;
-    case 404: return Code::kNotFound;
+    case 401:
+      return Code::kUnauthenticated;
+    case 403:
+      return Code::kPermissionDenied;
+    case 404:
+      return Code::kNotFound;
     case 408:
-    case 504: return Code::kDeadlineExceeded;
-    case 409: return reason == "AlreadyExists" ? Code::kAlreadyExists : Code::kConflict;
-    case 410: return Code::kFailedPrecondition;
-    case 429: return Code::kResourceExhausted;
-    default: break;
+    case 504:
+      return Code::kDeadlineExceeded;
+    case 409:
+      return reason == "AlreadyExists" ? Code::kAlreadyExists : Code::kConflict;
+    case 410:
+      return Code::kFailedPrecondition;
+    case 429:
+      return Code::kResourceExhausted;
+    default:
+      break;
   }
   if (status >= 500) return Code::kUnavailable;
   return status >= 400 ? Code::kInvalidArgument : Code::kInternal;
@@ -47,7 +55,8 @@ Error StatusError(int http_status, std::string_view body) {
     message = "HTTP status " + std::to_string(http_status);
     std::string_view start = body.substr(0, 200);
     size_t text_end = start.find_last_not_of(" \r\n\t");
-    if (text_end != std::string_view::npos) message += ": " + std::string(start.substr(0, text_end + 1));
+    if (text_end != std::string_view::npos)
+      message += ": " + std::string(start.substr(0, text_end + 1));
   }
   return {CodeOf(http_status, reason), std::move(message)};
 }
@@ -58,13 +67,14 @@ CallName NameCall(std::string_view method, std::string_view target) {
     query = target.substr(mark + 1);
     target = target.substr(0, mark);
   }
-  std::vector<std::string_view> parts = target.starts_with('/') ? Segments(target)
-                                                                : std::vector<std::string_view>();
+  std::vector<std::string_view> parts =
+      target.starts_with('/') ? Segments(target) : std::vector<std::string_view>();
   CallName out;
   bool named = false;
   size_t at = parts.empty() ? 0 : parts[0] == "api" ? 2 : parts[0] == "apis" ? 3 : parts.size();
   bool namespaced = at + 2 < parts.size() && parts[at] == "namespaces";
-  if (namespaced && parts.size() == at + 3 && (parts[at + 2] == "status" || parts[at + 2] == "finalize")) {
+  if (namespaced && parts.size() == at + 3 &&
+      (parts[at + 2] == "status" || parts[at + 2] == "finalize")) {
     namespaced = false;  // a subresource of the namespace itself
   }
   if (namespaced) at += 2;

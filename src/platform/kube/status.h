@@ -1,5 +1,6 @@
-// What an HTTP answer of the API server means: the one table from code and Status.reason to Error, and the
-// names of verb and resource that metrics use. Values, no threads. Private to platform/kube.
+// What an HTTP answer of the API server means: the one table from code and Status.reason to Error,
+// and the names of verb and resource that metrics use. Values, no threads. Private to
+// platform/kube.
 #pragma once
 
 #include <string>

@@ -105,8 +105,8 @@ Result<WatchEvent> WatchDecoder::DecodeEvent(std::string line) {
     out.status_message = TextOr(object.find_field_unordered("message"), "watch failed");
     return out;
   }
-  out.resource_version = TextOr(
-      object.find_field_unordered("metadata").find_field_unordered("resourceVersion"), "");
+  out.resource_version =
+      TextOr(object.find_field_unordered("metadata").find_field_unordered("resourceVersion"), "");
   if (out.resource_version.empty()) {
     return Fail(Code::kDataLoss, "watch event: no metadata.resourceVersion");
   }

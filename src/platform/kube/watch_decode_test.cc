@@ -13,8 +13,9 @@ TEST(WatchDecodeTest, AListGivesItemsAsTheyWereWritten) {
   ASSERT_TRUE(page) << page.error().message;
   EXPECT_EQ(page->resource_version, "7");
   EXPECT_EQ(page->continue_token, "t-1");
-  EXPECT_EQ(page->items, (std::vector<std::string>{R"({"metadata":{"name":"a"}, "x":[1,{"y":"]"}]})",
-                                                   R"({"metadata":{"name":"b"}})"}));
+  EXPECT_EQ(page->items,
+            (std::vector<std::string>{R"({"metadata":{"name":"a"}, "x":[1,{"y":"]"}]})",
+                                      R"({"metadata":{"name":"b"}})"}));
 }
 
 TEST(WatchDecodeTest, KeysMayComeInAnyOrder) {

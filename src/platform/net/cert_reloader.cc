@@ -137,8 +137,9 @@ Result<std::unique_ptr<CertReloader>> CertReloader::Create(Loop& loop, TlsFiles 
   auto impl = std::make_shared<Impl>(loop, std::move(files));
   auto loaded = impl->Load();
   if (!loaded) {
-    return Fail(std::move(loaded.error())
-                    .With("certificate " + impl->files.cert_file + ", key " + impl->files.key_file));
+    return Fail(
+        std::move(loaded.error())
+            .With("certificate " + impl->files.cert_file + ", key " + impl->files.key_file));
   }
   loop.RunSync([&] { impl->Watch(); });
   return std::unique_ptr<CertReloader>(new CertReloader(std::move(impl)));

@@ -1,8 +1,8 @@
 // CertReloader: the server's TLS context, kept in step with a certificate and a key file.
 //
-// Private to platform/net; lives on the Loop. Follows the folders by inotify (Kubernetes swaps a `..data`
-// symlink, editors rename) and polls besides. A pair that cannot be read, parsed or matched is refused
-// with one log line; the one in use stays.
+// Private to platform/net; lives on the Loop. Follows the folders by inotify (Kubernetes swaps a
+// `..data` symlink, editors rename) and polls besides. A pair that cannot be read, parsed or
+// matched is refused with one log line; the one in use stays.
 #pragma once
 
 #include <atomic>

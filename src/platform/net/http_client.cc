@@ -215,27 +215,27 @@ HttpConnection::Opening HttpConnection::Open(Loop& loop, Peer peer, MonoTime dea
   state->opened = std::move(opened);
   auto impl = std::make_shared<Impl>(loop, peer);
   Endpoint endpoint{peer.host, peer.port, peer.unix_path, peer.tls, peer.server_name};
-  state->connect = Connect(loop, std::move(endpoint),
-                           [state, impl](Result<std::shared_ptr<Stream>> stream) {
-                             impl->loop.Cancel(state->timer);
-                             state->connect = nullptr;
-                             Opened done = std::exchange(state->opened, nullptr);
-                             if (!done) {
-                               if (stream) (*stream)->Close();
-                               return;
-                             }
-                             if (!stream) return done(Fail(std::move(stream.error())));
-                             impl->stream = std::move(*stream);
-                             done(std::shared_ptr<HttpConnection>(new HttpConnection(impl)));
-                           });
+  state->connect =
+      Connect(loop, std::move(endpoint), [state, impl](Result<std::shared_ptr<Stream>> stream) {
+        impl->loop.Cancel(state->timer);
+        state->connect = nullptr;
+        Opened done = std::exchange(state->opened, nullptr);
+        if (!done) {
+          if (stream) (*stream)->Close();
+          return;
+        }
+        if (!stream) return done(Fail(std::move(stream.error())));
+        impl->stream = std::move(*stream);
+        done(std::shared_ptr<HttpConnection>(new HttpConnection(impl)));
+      });
   auto give_up = [state](Error error) {
     auto connect = std::exchange(state->connect, nullptr);
     Opened done = std::exchange(state->opened, nullptr);
     if (connect) connect->Cancel();
     if (done) done(Fail(std::move(error)));
   };
-  std::string where = peer.unix_path.empty() ? peer.host + ":" + std::to_string(peer.port)
-                                             : peer.unix_path;
+  std::string where =
+      peer.unix_path.empty() ? peer.host + ":" + std::to_string(peer.port) : peer.unix_path;
   state->timer = loop.PostAt(deadline, [give_up, where] {
     give_up({Code::kDeadlineExceeded, "connect " + where + ": no connection before the deadline"});
   });

@@ -1,7 +1,8 @@
 // HttpConnection: one client connection, one exchange at a time; the body of an answer comes as it
 // arrives, so an exchange may last for hours (watches).
 //
-// For platform/kube and other clients of ours. Lives on the Loop: every call and callback is on its thread.
+// For platform/kube and other clients of ours. Lives on the Loop: every call and callback is on its
+// thread.
 #pragma once
 
 #include <cstdint>
@@ -28,8 +29,8 @@ struct Peer {
   std::string server_name;          // TLS name or address to expect, "" = host
 };
 
-// "https://host:port", "http://[::1]:8080", "unix:/path". Returns whether TLS is wanted; fills host, port
-// or unix_path. Errors: kInvalidArgument.
+// "https://host:port", "http://[::1]:8080", "unix:/path". Returns whether TLS is wanted; fills
+// host, port or unix_path. Errors: kInvalidArgument.
 struct Url {
   bool tls = false;
   std::string host;
@@ -44,8 +45,9 @@ class HttpConnection {
   struct Exchange {
     std::function<void(int status, const std::vector<Header>& headers)> on_head;
     std::function<void(std::string_view piece)> on_body;
-    // Exactly once, last. Ok: the answer is complete. kUnavailable: connection lost; kDeadlineExceeded;
-    // kCancelled: Close was called; kInvalidArgument: the peer does not speak HTTP.
+    // Exactly once, last. Ok: the answer is complete. kUnavailable: connection lost;
+    // kDeadlineExceeded; kCancelled: Close was called; kInvalidArgument: the peer does not speak
+    // HTTP.
     std::function<void(Result<void>)> on_end;
   };
   using Opened = std::function<void(Result<std::shared_ptr<HttpConnection>>)>;

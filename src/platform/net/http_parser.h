@@ -1,7 +1,7 @@
 // Incremental HTTP/1.1 parsers: bytes in, requests and responses out. The only users of Beast.
 //
-// Private to platform/net. Values with state; one thread at a time. Hostile input is bounded: 64 KiB of
-// headers, a body limit that the caller sets once it knows the route.
+// Private to platform/net. Values with state; one thread at a time. Hostile input is bounded: 64
+// KiB of headers, a body limit that the caller sets once it knows the route.
 #pragma once
 
 #include <cstdint>
@@ -25,9 +25,9 @@ class RequestParser {
   RequestParser(RequestParser&&) noexcept;
   RequestParser& operator=(RequestParser&&) noexcept;
 
-  // Returns how many bytes were used; what was not must come again with more behind it. Stops behind
-  // the header: call ExpectBody, then feed on.
-  // Errors: kInvalidArgument (not HTTP), kResourceExhausted (header or body above its limit).
+  // Returns how many bytes were used; what was not must come again with more behind it. Stops
+  // behind the header: call ExpectBody, then feed on. Errors: kInvalidArgument (not HTTP),
+  // kResourceExhausted (header or body above its limit).
   Result<size_t> Feed(std::string_view data);
   bool header_done() const;
   bool done() const;

@@ -58,13 +58,18 @@ class HttpServerTest : public testing::Test {
   void Serve(ServerOptions options = {}) {
     options.address = "127.0.0.1:0";
     std::vector<Route> routes;
-    routes.push_back({"POST", "/echo", [](HttpRequest request, Responder responder) {
-                        responder.Reply({.status = 200, .content_type = "text/plain",
-                                         .body = request.body, .headers = {}});
-                      }, 1000});
+    routes.push_back(
+        {"POST", "/echo",
+         [](HttpRequest request, Responder responder) {
+           responder.Reply(
+               {.status = 200, .content_type = "text/plain", .body = request.body, .headers = {}});
+         },
+         1000});
     routes.push_back({"GET", "/hello", [](HttpRequest, Responder responder) {
-                        responder.Reply({.status = 200, .content_type = "text/plain",
-                                         .body = "hello\n", .headers = {{"X-A", "b"}}});
+                        responder.Reply({.status = 200,
+                                         .content_type = "text/plain",
+                                         .body = "hello\n",
+                                         .headers = {{"X-A", "b"}}});
                       }});
     routes.push_back({"GET", "/files/*", [](HttpRequest request, Responder responder) {
                         HttpResponse response;
@@ -72,9 +77,8 @@ class HttpServerTest : public testing::Test {
                         responder.Reply(std::move(response));
                       }});
     routes.push_back({"GET", "/silent", [](HttpRequest, Responder) {}});
-    routes.push_back({"GET", "/throws", [](HttpRequest, Responder) {
-                        throw std::runtime_error("handler failed");
-                      }});
+    routes.push_back({"GET", "/throws",
+                      [](HttpRequest, Responder) { throw std::runtime_error("handler failed"); }});
     routes.push_back({"GET", "/held", [this](HttpRequest, Responder responder) {
                         held_.set_value(std::move(responder));
                       }});
@@ -200,8 +204,9 @@ TEST_F(HttpServerTest, TheResponderKnowsThatItsClientWentAway) {
 TEST_F(HttpServerTest, PipelinedRequestsAreAnsweredInOrder) {
   Serve();
   RawClient raw(server_->port());
-  raw.Send("GET /files/1 HTTP/1.1\r\nHost: h\r\n\r\nGET /files/2 HTTP/1.1\r\nHost: h\r\n"
-           "Connection: close\r\n\r\n");
+  raw.Send(
+      "GET /files/1 HTTP/1.1\r\nHost: h\r\n\r\nGET /files/2 HTTP/1.1\r\nHost: h\r\n"
+      "Connection: close\r\n\r\n");
   std::string all = raw.ReadToEnd();
   size_t first = all.find("/files/1");
   size_t second = all.find("/files/2");
@@ -224,8 +229,9 @@ TEST_F(HttpServerTest, GarbageIs400AndOversizedHeadersAre431) {
 TEST_F(HttpServerTest, ExpectContinueIsGrantedBeforeTheBody) {
   Serve();
   RawClient raw(server_->port());
-  raw.Send("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nExpect: 100-continue\r\n"
-           "Connection: close\r\n\r\n");
+  raw.Send(
+      "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nExpect: 100-continue\r\n"
+      "Connection: close\r\n\r\n");
   raw.Send("hi");
   std::string all = raw.ReadToEnd();
   EXPECT_THAT(all, StartsWith("HTTP/1.1 100 Continue\r\n\r\n"));

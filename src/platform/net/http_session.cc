@@ -12,8 +12,8 @@
 namespace hami::net {
 namespace {
 
-constexpr size_t kDiscardLimit = 1 << 20;           // body read and thrown away for 404 and 405
-constexpr size_t kLingerLimit = 4 << 20;            // read after an early answer, so that it arrives
+constexpr size_t kDiscardLimit = 1 << 20;  // body read and thrown away for 404 and 405
+constexpr size_t kLingerLimit = 4 << 20;   // read after an early answer, so that it arrives
 constexpr Duration kLingerTime = std::chrono::seconds(2);
 
 std::string HttpDate(WallTime now) {
@@ -64,7 +64,14 @@ class HttpSession final : public Session, public std::enable_shared_from_this<Ht
 
  private:
   enum class State : uint8_t {
-    kHandshake, kIdle, kHeader, kBody, kHandling, kWriting, kLinger, kClosed
+    kHandshake,
+    kIdle,
+    kHeader,
+    kBody,
+    kHandling,
+    kWriting,
+    kLinger,
+    kClosed
   };
 
   void NextRequest() {

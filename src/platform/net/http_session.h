@@ -1,7 +1,7 @@
 // Session: one connection of an HttpServer, from its first byte to its last.
 //
-// Private to platform/net; lives on the Loop. Reads a request, hands it to its route's handler, writes the
-// answer, again while both sides keep the connection alive.
+// Private to platform/net; lives on the Loop. Reads a request, hands it to its route's handler,
+// writes the answer, again while both sides keep the connection alive.
 #pragma once
 
 #include <functional>

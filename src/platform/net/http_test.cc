@@ -56,8 +56,8 @@ TEST(RequestParserTest, AnySplitOfTheBytesGivesTheSameRequest) {
   for (size_t split = 0; split <= wire.size(); ++split) {
     RequestParser parser;
     std::string pending;
-    for (std::string_view part : {std::string_view(wire).substr(0, split),
-                                  std::string_view(wire).substr(split)}) {
+    for (std::string_view part :
+         {std::string_view(wire).substr(0, split), std::string_view(wire).substr(split)}) {
       pending += part;
       bool expected = parser.header_done();
       while (!pending.empty() && !parser.done()) {

@@ -1,7 +1,7 @@
 // Loop: the one I/O thread of a process (sockets, TLS, timers, signals).
 //
-// Owned by main; outlives every server and client made on it. Posting is thread-safe. Never block it:
-// handlers that compute go to a worker pool or a state thread.
+// Owned by main; outlives every server and client made on it. Posting is thread-safe. Never block
+// it: handlers that compute go to a worker pool or a state thread.
 #pragma once
 
 #include <functional>

@@ -1,4 +1,5 @@
-// The shared half of a Responder: between whoever answers (any thread) and the session (Loop's thread).
+// The shared half of a Responder: between whoever answers (any thread) and the session (Loop's
+// thread).
 //
 // Private to platform/net.
 #pragma once

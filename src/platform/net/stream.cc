@@ -89,8 +89,8 @@ class AsioStream final : public Stream, public std::enable_shared_from_this<Asio
   void CloseWrite(std::function<void()> done) override {
     if constexpr (kTls) {
       // Completes when the peer answers; the caller's deadline bounds that.
-      socket_.async_shutdown([self = this->shared_from_this(), done = std::move(done)](
-                                 const error_code&) { done(); });
+      socket_.async_shutdown(
+          [self = this->shared_from_this(), done = std::move(done)](const error_code&) { done(); });
     } else {
       error_code ignored;
       socket_.shutdown(asio::socket_base::shutdown_send, ignored);
@@ -132,19 +132,22 @@ std::string HandshakeFailure(TlsStream& stream, const error_code& ec) {
 class ConnectOp final : public Cancellable, public std::enable_shared_from_this<ConnectOp> {
  public:
   ConnectOp(Loop& loop, Endpoint endpoint, StreamDone done)
-      : io_(*loop.impl().io), endpoint_(std::move(endpoint)), done_(std::move(done)),
-        resolver_(io_), socket_(io_) {}
+      : io_(*loop.impl().io),
+        endpoint_(std::move(endpoint)),
+        done_(std::move(done)),
+        resolver_(io_),
+        socket_(io_) {}
 
   void Start() {
     if (!endpoint_.unix_path.empty()) return StartUnix();
     auto self = shared_from_this();
-    resolver_.async_resolve(
-        endpoint_.host, std::to_string(endpoint_.port), tcp::resolver::numeric_service,
-        [self](const error_code& ec, const tcp::resolver::results_type& found) {
-          if (self->cancelled_) return self->Finish(Cancelled());
-          if (ec) return self->Finish(self->Failed("resolve", ec.message()));
-          self->ConnectTo(found);
-        });
+    resolver_.async_resolve(endpoint_.host, std::to_string(endpoint_.port),
+                            tcp::resolver::numeric_service,
+                            [self](const error_code& ec, const tcp::resolver::results_type& found) {
+                              if (self->cancelled_) return self->Finish(Cancelled());
+                              if (ec) return self->Finish(self->Failed("resolve", ec.message()));
+                              self->ConnectTo(found);
+                            });
   }
 
   void Cancel() override {
@@ -176,12 +179,13 @@ class ConnectOp final : public Cancellable, public std::enable_shared_from_this<
   void StartUnix() {
     auto stream = std::make_shared<UnixStream>(nullptr, io_);
     auto self = shared_from_this();
-    stream->socket().async_connect(
-        unix_stream::endpoint(endpoint_.unix_path), [self, stream](const error_code& ec) {
-          if (self->cancelled_) return self->Finish(Cancelled());
-          if (ec) return self->Finish(self->Failed("connect", ec.message()));
-          self->Finish(std::shared_ptr<Stream>(stream));
-        });
+    stream->socket().async_connect(unix_stream::endpoint(endpoint_.unix_path),
+                                   [self, stream](const error_code& ec) {
+                                     if (self->cancelled_) return self->Finish(Cancelled());
+                                     if (ec)
+                                       return self->Finish(self->Failed("connect", ec.message()));
+                                     self->Finish(std::shared_ptr<Stream>(stream));
+                                   });
   }
 
   void ConnectTo(const tcp::resolver::results_type& found) {
@@ -196,8 +200,8 @@ class ConnectOp final : public Cancellable, public std::enable_shared_from_this<
 
   void Secure() {
     if (!endpoint_.tls) {
-      return Finish(std::shared_ptr<Stream>(
-          std::make_shared<PlainStream>(nullptr, std::move(socket_))));
+      return Finish(
+          std::shared_ptr<Stream>(std::make_shared<PlainStream>(nullptr, std::move(socket_))));
     }
     const std::string& name =
         endpoint_.server_name.empty() ? endpoint_.host : endpoint_.server_name;
@@ -237,13 +241,13 @@ class AcceptTlsOp final : public Cancellable, public std::enable_shared_from_thi
       : stream_(std::move(stream)), done_(std::move(done)) {}
 
   void Start() {
-    stream_->socket().async_handshake(
-        ssl::stream_base::server, [self = shared_from_this()](const error_code& ec) {
-          if (ec) {
-            return self->done_(Fail(ToError(ec, "TLS handshake")));
-          }
-          self->done_(std::shared_ptr<Stream>(self->stream_));
-        });
+    stream_->socket().async_handshake(ssl::stream_base::server,
+                                      [self = shared_from_this()](const error_code& ec) {
+                                        if (ec) {
+                                          return self->done_(Fail(ToError(ec, "TLS handshake")));
+                                        }
+                                        self->done_(std::shared_ptr<Stream>(self->stream_));
+                                      });
   }
 
   void Cancel() override { stream_->Close(); }

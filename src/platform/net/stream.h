@@ -1,7 +1,7 @@
 // Stream: one connected byte stream, plain TCP, TLS or a unix socket; and how to get one.
 //
-// Private to platform/net. Lives on the Loop: every call and every completion is on its thread. One read
-// and one write may be under way at a time; completions keep the stream alive.
+// Private to platform/net. Lives on the Loop: every call and every completion is on its thread. One
+// read and one write may be under way at a time; completions keep the stream alive.
 #pragma once
 
 #include <cstddef>
@@ -23,8 +23,8 @@ class Stream {
   // At least one byte, or 0 at the end of the stream. `data` must live until `done`.
   // A TLS peer that leaves without close_notify reads as an end (Go's clients do that).
   virtual void ReadSome(char* data, size_t size, IoDone done) = 0;
-  // All of head, then body. On failure `written` tells how much was handed to the peer's side at most;
-  // 0: nothing can have arrived.
+  // All of head, then body. On failure `written` tells how much was handed to the peer's side at
+  // most; 0: nothing can have arrived.
   using WriteDone = std::function<void(Result<void>, size_t written)>;
   virtual void Write(std::string head, std::string body, WriteDone done) = 0;
   // No more writes: close_notify for TLS, FIN for the others.
@@ -43,11 +43,11 @@ class Cancellable {
 };
 
 struct Endpoint {
-  std::string host;                  // name or address
+  std::string host;  // name or address
   int port = 0;
-  std::string unix_path;             // instead of host and port
-  std::shared_ptr<TlsContext> tls;   // null: plain
-  std::string server_name;           // name or address the certificate must carry; "" = host
+  std::string unix_path;            // instead of host and port
+  std::shared_ptr<TlsContext> tls;  // null: plain
+  std::string server_name;          // name or address the certificate must carry; "" = host
 };
 
 // Resolves, connects (every address in turn), handshakes. No deadline of its own.

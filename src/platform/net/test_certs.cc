@@ -98,7 +98,8 @@ CertPair TestCa::Issue(const std::string& common_name, const std::vector<std::st
     unsigned char binary[16];
     bool address = inet_pton(AF_INET, name.c_str(), binary) == 1 ||
                    inet_pton(AF_INET6, name.c_str(), binary) == 1;
-    alternatives += (alternatives.empty() ? "" : ",") + std::string(address ? "IP:" : "DNS:") + name;
+    alternatives +=
+        (alternatives.empty() ? "" : ",") + std::string(address ? "IP:" : "DNS:") + name;
   }
   if (!alternatives.empty()) {
     AddExtension(cert.get(), ca.get(), NID_subject_alt_name, alternatives);

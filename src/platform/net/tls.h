@@ -1,5 +1,5 @@
-// TLS contexts: keys, roots and protocol limits, made from PEM texts. Immutable once made; shared by
-// connections. TLS 1.2 at least, ALPN http/1.1.
+// TLS contexts: keys, roots and protocol limits, made from PEM texts. Immutable once made; shared
+// by connections. TLS 1.2 at least, ALPN http/1.1.
 #pragma once
 
 #include <cstdint>

@@ -46,11 +46,13 @@ class TlsTest : public testing::Test {
     options.tls->key_file = File("tls.key");
     options.tls->poll = poll;
     std::vector<Route> routes;
-    routes.push_back({"POST", "/echo", [](HttpRequest request, Responder responder) {
+    routes.push_back({"POST", "/echo",
+                      [](HttpRequest request, Responder responder) {
                         HttpResponse response;
                         response.body = std::move(request.body);
                         responder.Reply(std::move(response));
-                      }, 8 << 20});
+                      },
+                      8 << 20});
     TRY_ASSIGN(server_, HttpServer::Listen(loop_, std::move(options), std::move(routes)));
     return {};
   }

@@ -41,13 +41,19 @@ ProcessCard ReferenceCard(const HamiV1Used& used) {
   return {AsBytes(used.data_size), AsBytes(used.context_size), AsBytes(used.module_size), {}, {}, {}};
 }
 
-bool IsRegion(std::string_view bytes) {
+// noinline: g++ 12 otherwise believes that a short string's own buffer could be read beyond its end.
+[[gnu::noinline]] bool IsRegion(std::string_view bytes) {
   if (bytes.size() < HAMI_V1_SIZE) return false;
-  const auto& v1 = *reinterpret_cast<const HamiV1Region*>(bytes.data());
-  return v1.initialized_flag == HAMI_V1_MAGIC && v1.major_version == HAMI_V1_MAJOR;
+  const auto word = [bytes](size_t offset) {
+    uint32_t value = 0;
+    std::memcpy(&value, bytes.data() + offset, sizeof value);
+    return value;
+  };
+  return word(offsetof(HamiV1Region, initialized_flag)) == HAMI_V1_MAGIC &&
+         word(offsetof(HamiV1Region, major_version)) == HAMI_V1_MAJOR;
 }
 
-bool HasOwnBlock(std::string_view bytes) {
+[[gnu::noinline]] bool HasOwnBlock(std::string_view bytes) {
   if (bytes.size() < sizeof(HamiRegion)) return false;
   const auto& header = reinterpret_cast<const HamiRegion*>(bytes.data())->ext.header;
   return header.ext_magic == HAMI_EXT_MAGIC && header.ext_major == HAMI_EXT_MAJOR &&

@@ -1,7 +1,7 @@
 // Exposition: the Prometheus text format 0.0.4, written sample by sample.
 //
-// A value with state, one thread. Large families (one series per card or container) are written straight
-// from a snapshot during the scrape: nothing is copied or kept per series.
+// A value with state, one thread. Large families (one series per card or container) are written
+// straight from a snapshot during the scrape: nothing is copied or kept per series.
 #pragma once
 
 #include <cstdint>
@@ -32,8 +32,8 @@ class Exposition {
   using OwnedLabels = std::vector<std::pair<std::string, std::string>>;
   explicit Exposition(OwnedLabels constant = {});
 
-  // Begins a family: HELP and TYPE lines. Its samples must follow before the next family; a family is
-  // begun once.
+  // Begins a family: HELP and TYPE lines. Its samples must follow before the next family; a family
+  // is begun once.
   void Family(std::string_view name, std::string_view help, MetricType type);
   void Sample(std::span<const Label> labels, double value) { Sample("", labels, value); }
   void Sample(std::initializer_list<Label> labels, double value) {

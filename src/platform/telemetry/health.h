@@ -1,7 +1,7 @@
 // Health: what /healthz and /readyz answer.
 //
-// Thread-safe. Components state what they wait for; ready means that nobody waits for anything. Alive needs
-// no state: a process that answers is alive.
+// Thread-safe. Components state what they wait for; ready means that nobody waits for anything.
+// Alive needs no state: a process that answers is alive.
 #pragma once
 
 #include <map>

@@ -1,8 +1,8 @@
-// Counters, gauges and histograms of a process, for families of few series. Large ones are written at
-// scrape time by a collector (exposition.h).
+// Counters, gauges and histograms of a process, for families of few series. Large ones are written
+// at scrape time by a collector (exposition.h).
 //
-// Registry is made in main and outlives whoever holds its metrics. All methods are thread-safe; updating a
-// metric is an atomic operation, With takes a lock (keep its result where that matters).
+// Registry is made in main and outlives whoever holds its metrics. All methods are thread-safe;
+// updating a metric is an atomic operation, With takes a lock (keep its result where that matters).
 #pragma once
 
 #include <atomic>
@@ -68,12 +68,14 @@ class Family {
  public:
   Family(std::string name, std::string help, std::vector<std::string> labels,
          std::vector<double> bounds)
-      : name_(std::move(name)), help_(std::move(help)), labels_(std::move(labels)),
+      : name_(std::move(name)),
+        help_(std::move(help)),
+        labels_(std::move(labels)),
         bounds_(std::move(bounds)) {}
 
   // One value per label name of the family, in that order.
   Metric& With(const std::vector<std::string>& values);
-  Metric& Get() { return With({}); }  // family without labels
+  Metric& Get() { return With({}); }    // family without labels
   void WriteTo(Exposition& out) const;  // nothing while it has no metric
 
  private:

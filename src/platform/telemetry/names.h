@@ -12,14 +12,16 @@ inline constexpr char kZone[] = "vGPU";
 
 inline constexpr char kBuildInfo[] = "hami_build_info";
 
-// One series per card. Labels node, device_uuid, device_index, device_type, and for some device_cores.
+// One series per card. Labels node, device_uuid, device_index, device_type, and for some
+// device_cores.
 inline constexpr char kGpuMemoryLimitBytes[] = "hami_gpu_memory_limit_bytes";
-inline constexpr char kGpuCoreLimitRatio[] = "hami_gpu_core_limit_ratio";            // percent
+inline constexpr char kGpuCoreLimitRatio[] = "hami_gpu_core_limit_ratio";  // percent
 inline constexpr char kGpuMemoryAllocatedBytes[] = "hami_gpu_memory_allocated_bytes";
 inline constexpr char kGpuSharedCount[] = "hami_gpu_shared_count";
-inline constexpr char kGpuCoreAllocatedRatio[] = "hami_gpu_core_allocated_ratio";    // percent
-inline constexpr char kNodeGpuOverview[] = "hami_node_gpu_overview";                 // bytes
-inline constexpr char kNodeGpuMemoryAllocatedRatio[] = "hami_node_gpu_memory_allocated_ratio";  // 0..1
+inline constexpr char kGpuCoreAllocatedRatio[] = "hami_gpu_core_allocated_ratio";  // percent
+inline constexpr char kNodeGpuOverview[] = "hami_node_gpu_overview";               // bytes
+inline constexpr char kNodeGpuMemoryAllocatedRatio[] =
+    "hami_node_gpu_memory_allocated_ratio";  // 0..1
 inline constexpr char kNodeGpuMigInstanceInfo[] = "hami_node_gpu_mig_instance_info";
 
 // One series per container and card. Labels namespace, node, pod, container_index, device_uuid.
@@ -60,7 +62,7 @@ inline constexpr char kSchedulerExpired[] = "hami_scheduler_reservations_expired
 inline constexpr char kSchedulerAuditRepairs[] = "hami_scheduler_audit_repairs_total";
 inline constexpr char kSchedulerSynced[] = "hami_scheduler_synced";
 inline constexpr char kSchedulerLeader[] = "hami_scheduler_leader";
-inline constexpr char kTlsCertExpirySeconds[] = "hami_tls_cert_expiry_seconds";      // since epoch
+inline constexpr char kTlsCertExpirySeconds[] = "hami_tls_cert_expiry_seconds";  // since epoch
 inline constexpr char kEventsLost[] = "hami_events_lost_total";
 inline constexpr char kWatchErrors[] = "hami_watch_errors_total";
 inline constexpr char kWatchLists[] = "hami_watch_lists_total";

@@ -17,7 +17,7 @@ void Table::Row(std::vector<std::string> cells) {
   if (!rows_.empty()) {
     cells.resize(rows_.front().size());
     for (std::string& cell : cells) {
-      if (cell.empty()) cell = "-";
+      if (cell.empty()) cell.push_back('-');
     }
   }
   rows_.push_back(std::move(cells));

@@ -8,7 +8,7 @@
 #include <optional>
 
 #include "domain/protocol/node_lock.h"
-#include "services/node/fake_cluster.h"
+#include "services/node/testing/fake_cluster.h"
 #include "services/node/lock_keeper.h"
 #include "services/node/pod_sync.h"
 

@@ -27,18 +27,18 @@ void PodTable::OnUpsert(std::string_view object_json) {
     return;
   }
   if (listing_) seen_.insert(pod->uid);
-  Learn(object_json);
+  Put(*std::move(pod));
 }
 
 void PodTable::Learn(std::string_view object_json) {
-  auto pod = protocol::DecodePod(object_json);
-  if (!pod) return;
-  auto it = pods_.find(pod->uid);
-  if (it != pods_.end() && OlderVersion(pod->resource_version, it->second.resource_version)) {
-    return;
-  }
-  const std::string uid = pod->uid;
-  pods_.insert_or_assign(uid, *std::move(pod));
+  if (auto pod = protocol::DecodePod(object_json)) Put(*std::move(pod));
+}
+
+void PodTable::Put(Pod pod) {
+  auto it = pods_.find(pod.uid);
+  if (it != pods_.end() && OlderVersion(pod.resource_version, it->second.resource_version)) return;
+  const std::string uid = pod.uid;
+  pods_.insert_or_assign(uid, std::move(pod));
   changed_();
 }
 

@@ -38,6 +38,8 @@ class PodTable final : public kube::Observer {
   const Pod* ByKey(const PodKey& key) const;
 
  private:
+  void Put(Pod pod);
+
   std::function<void()> changed_;
   std::map<std::string, Pod> pods_;
   std::set<std::string> seen_;  // during a list
