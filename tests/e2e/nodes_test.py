@@ -11,6 +11,17 @@ from lib.wait import eventually
 LABEL = '{"metadata":{"labels":{"gpu":%s}}}'
 
 
+def complaints(t):
+    """Warnings and errors of the scheduler about node2, so far."""
+    pod = t.cluster.scheduler_pod()["metadata"]["name"]
+    log = t.kube.log(NAMESPACE, pod, "vgpu-scheduler-extender")
+    return [
+        line
+        for line in log.splitlines()
+        if re.search("level=(warn|error)", line) and "node=node2" in line
+    ]
+
+
 @test("a node whose annotation does not decode is out alone, with a metric and one log line")
 def undecodable(t):
     kube, node = t.kube, "/api/v1/nodes/node2"
@@ -26,7 +37,7 @@ def undecodable(t):
         )
         good = protocol.annotation(kube.get(node), protocol.REGISTER)
         assert json.loads(good), "the registration is gone with the plugin"
-        broken = good[:-2]
+        broken, known = good[:-2], len(complaints(t))
         kube.patch(node, json.dumps({"metadata": {"annotations": {protocol.REGISTER: broken}}}))
         eventually(
             "metric", lambda: t.cluster.metrics()["hami_scheduler_undecodable_nodes"][0][1] == 1, 30
@@ -38,14 +49,7 @@ def undecodable(t):
         t.running("elsewhere")
         assert t.pod("elsewhere")["spec"]["nodeName"] == "node1"
         t.refusal("only-there")
-        log = t.kube.log(
-            NAMESPACE, t.cluster.scheduler_pod()["metadata"]["name"], "vgpu-scheduler-extender"
-        )
-        lines = [
-            line
-            for line in log.splitlines()
-            if re.search("level=(warn|error)", line) and "node=node2" in line
-        ]
+        lines = complaints(t)[known:]
         t.log("\n".join(lines))
         assert len(lines) == 1, f"expected one log line about node2, got {lines}"
     finally:

@@ -123,6 +123,7 @@ class Cluster:
             "testbed/load", *(folder / f"{i}.tar" for i in ("hami", "sample", "kube-scheduler"))
         )
         self.sample_image = self.image_name("sample")
+        self.image_key = (folder / "hami.tar.key").read_text().strip()[:16]
 
     def image_name(self, image):
         return self.run_quiet("images/build", "--names", image).strip()
@@ -149,6 +150,8 @@ class Cluster:
             "4m",
             "--values",
             "demo/values.yaml",
+            "--values",
+            "tests/e2e/values.yaml",
             "--set",
             f"scheduler.extender.image.registry={hami.rpartition('/')[0]}",
             "--set",
@@ -159,6 +162,11 @@ class Cluster:
             f"scheduler.kubeScheduler.image.registry={scheduler.rpartition('/')[0]}",
             "--set",
             f"scheduler.kubeScheduler.image.tag={scheduler.rpartition(':')[2]}",
+            # The tag stays when our programs change: this rolls the Pods then.
+            "--set-string",
+            f"scheduler.podAnnotations.e2e-image=x{self.image_key}",
+            "--set-string",
+            f"devicePlugin.podAnnotations.e2e-image=x{self.image_key}",
             *more,
         )
 
