@@ -4,6 +4,7 @@
 #pragma once
 
 /* Read by libvgpu.so */
+/* clang-format off: one variable a line, its range and default in that line */
 #define HAMI_ENV_MEMORY_LIMIT "CUDA_DEVICE_MEMORY_LIMIT"    /* <size>; unset = no limit; all devices */
 #define HAMI_ENV_MEMORY_LIMIT_I "CUDA_DEVICE_MEMORY_LIMIT_" /* + 0..15: <size>; unset = the above */
 #define HAMI_ENV_SM_LIMIT "CUDA_DEVICE_SM_LIMIT"            /* int 0..100; 0, unset = no limit */
@@ -17,3 +18,4 @@
 /* Where things lie when nothing else is said. */
 #define HAMI_DEFAULT_SHARED_CACHE "/tmp/cudevshr.cache"
 #define HAMI_OVERRIDE_FILE "/overrideEnv" /* NAME=VALUE lines; may only lower limits */
+/* clang-format on */

@@ -74,7 +74,7 @@ typedef struct {
   int32_t pid;    /* in the pid namespace pidns_inode */
   int32_t host_pid;
   uint64_t pidns_inode;
-  uint64_t start_ticks; /* field 22 of /proc/<pid>/stat */
+  uint64_t start_ticks;  /* field 22 of /proc/<pid>/stat */
   uint64_t free_seen_ns; /* CLOCK_BOOTTIME when the lock was first seen free, 0 = not */
   uint64_t line0_reserved[3];
   uint64_t pending[HAMI_EXT_DEVICES]; /* tagged bytes: begun, not finished */
@@ -104,7 +104,7 @@ typedef struct {
   uint64_t lock_slots; /* HAMI_LOCK_SLOTS */
   uint64_t line1_reserved[3];
   /* line 2: limits */
-  uint64_t limits_seq; /* odd while plugin or monitor write limit[], sm_limit[], phys_share */
+  uint64_t limits_seq;  /* odd while plugin or monitor write limit[], sm_limit[], phys_share */
   uint32_t limits_wake; /* futex: bumped after each change */
   uint32_t line2_pad;
   uint64_t line2_reserved[6];
@@ -131,7 +131,8 @@ typedef struct {
 /* The whole file. */
 typedef struct {
   HamiV1Region v1;
-  uint8_t v1_tail[HAMI_EXT_OFFSET - sizeof(HamiV1Region)]; /* byte 0 is written by each reference library */
+  uint8_t v1_tail[HAMI_EXT_OFFSET -
+                  sizeof(HamiV1Region)]; /* byte 0 is written by each reference library */
   HamiExtBlock ext;
 } HamiRegion;
 

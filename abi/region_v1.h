@@ -66,9 +66,9 @@ typedef struct {
   uint32_t major_version;
   uint32_t minor_version;
   int32_t sm_init_flag;
-  uint64_t owner_pid;  /* holder of sem in the reference, 0 = free */
-  HamiV1Semaphore sem; /* the reference's; left alone by us */
-  uint64_t device_num; /* cards that NVML shows in the container */
+  uint64_t owner_pid;                             /* holder of sem in the reference, 0 = free */
+  HamiV1Semaphore sem;                            /* the reference's; left alone by us */
+  uint64_t device_num;                            /* cards that NVML shows in the container */
   char uuids[HAMI_V1_DEVICES][HAMI_V1_UUID_SIZE]; /* NUL-terminated, index = NVML index */
   uint64_t limit[HAMI_V1_DEVICES];                /* bytes, 0 = none */
   uint64_t sm_limit[HAMI_V1_DEVICES];             /* percent, 0 or >= 100 = none */

@@ -66,8 +66,11 @@ bool MayPrint() {
 void Refuse(Attachment& own, unsigned device, uint64_t bytes) {
   std::atomic_ref(own.region().ext.header.refused).fetch_add(1, std::memory_order_relaxed);
   if (!MayPrint()) return;
-  HAMI_LIMITER_LOG(kError, text.Add("Device ").Add(uint64_t{device}).Add(" OOM ")
-                               .Add(own.Used(device) + bytes).Add(" / ")
+  HAMI_LIMITER_LOG(kError, text.Add("Device ")
+                               .Add(uint64_t{device})
+                               .Add(" OOM ")
+                               .Add(own.Used(device) + bytes)
+                               .Add(" / ")
                                .Add(own.MemoryLimit(device)));
 }
 
@@ -78,8 +81,7 @@ Reservation Reservation::Of(unsigned device, uint64_t bytes) {
   if (!own.Join()) return {device, 0, false};
   const auto words = own.words(device);
   const auto begin = [&] { return Account<>::Begin(words, bytes, own.MemoryLimit(device)); };
-  if (bytes < region::kAbsurdBytes &&
-      (begin() || WithEveryRelief(own, {device, bytes}, begin))) {
+  if (bytes < region::kAbsurdBytes && (begin() || WithEveryRelief(own, {device, bytes}, begin))) {
     return {device, bytes, true};
   }
   Refuse(own, device, bytes);

@@ -21,8 +21,8 @@ class Reservation {
   // As much as there is room for, at most `most`: for what the driver alone knows the size of.
   static Reservation UpTo(unsigned device, uint64_t most);
 
-  Reservation(Reservation&& other) noexcept : device_(other.device_), bytes_(other.bytes_),
-                                              granted_(other.granted_), open_(other.open_) {
+  Reservation(Reservation&& other) noexcept
+      : device_(other.device_), bytes_(other.bytes_), granted_(other.granted_), open_(other.open_) {
     other.open_ = false;
   }
   Reservation(const Reservation&) = delete;

@@ -21,8 +21,8 @@ Record* Records::Place(Record* entries, size_t capacity, Space space, uint64_t k
 
 bool Records::Grow(Shard& shard) {
   const size_t capacity = shard.capacity == 0 ? kFirstCapacity : shard.capacity * 2;
-  auto* entries = static_cast<Record*>(sys::Map(capacity * sizeof(Record), PROT_READ | PROT_WRITE,
-                                                MAP_PRIVATE | MAP_ANONYMOUS, -1));
+  auto* entries = static_cast<Record*>(
+      sys::Map(capacity * sizeof(Record), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1));
   if (entries == nullptr) return false;
   for (size_t i = 0; i < shard.capacity; ++i) {
     const Record& record = shard.entries[i];

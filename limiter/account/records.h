@@ -15,12 +15,12 @@ namespace hami::limiter::account {
 
 // Addresses and handles of the driver may be equal numbers; they live in spaces of their own.
 enum class Space : uint8_t {
-  kPointer,  // device pointers: plain, pitched, managed, stream-ordered
-  kArray,    // CUarray, CUmipmappedArray
-  kHandle,   // CUmemGenericAllocationHandle -> identity of the physical block in `link`
-  kMapping,  // mapped address -> identity of the physical block in `link`
-  kPhysical, // identity -> size and count of references
-  kContext,  // CUcontext
+  kPointer,   // device pointers: plain, pitched, managed, stream-ordered
+  kArray,     // CUarray, CUmipmappedArray
+  kHandle,    // CUmemGenericAllocationHandle -> identity of the physical block in `link`
+  kMapping,   // mapped address -> identity of the physical block in `link`
+  kPhysical,  // identity -> size and count of references
+  kContext,   // CUcontext
 };
 
 struct Record {
@@ -55,7 +55,8 @@ class Records {
     }
   }
 
-  // The record of `space` whose [key, key + size) holds `address`. Walks everything: rare calls only.
+  // The record of `space` whose [key, key + size) holds `address`. Walks everything: rare calls
+  // only.
   std::optional<Record> FindContaining(Space space, uint64_t address);
 
   // For the child of a fork, which holds nothing: contexts do not survive a fork.

@@ -24,7 +24,7 @@ std::optional<uint64_t> TakeDigits(std::string_view& text, unsigned base) {
   uint64_t value = 0;
   bool any = false;
   while (!text.empty()) {
-    const int digit = base == 16                ? HexValue(text.front())
+    const int digit = base == 16              ? HexValue(text.front())
                       : IsDigit(text.front()) ? text.front() - '0'
                                               : -1;
     if (digit < 0) break;
@@ -43,11 +43,20 @@ std::optional<uint64_t> Multiplier(std::string_view suffix) {
   if (suffix.empty()) return 1;
   unsigned shift = 0;
   switch (Lower(suffix.front())) {
-    case 'k': shift = 10; break;
-    case 'm': shift = 20; break;
-    case 'g': shift = 30; break;
-    case 't': shift = 40; break;
-    default: return std::nullopt;
+    case 'k':
+      shift = 10;
+      break;
+    case 'm':
+      shift = 20;
+      break;
+    case 'g':
+      shift = 30;
+      break;
+    case 't':
+      shift = 40;
+      break;
+    default:
+      return std::nullopt;
   }
   suffix.remove_prefix(1);
   if (!suffix.empty() && Lower(suffix.front()) == 'i') suffix.remove_prefix(1);

@@ -14,10 +14,21 @@ struct Case {
 };
 
 TEST(ParseSizeTest, EverySuffixIsBinaryInAnyCase) {
-  for (const Case& c : {Case{"1", 1}, {"1k", 1024}, {"1K", 1024}, {"1ki", 1024}, {"1KiB", 1024},
-                        {"1kb", 1024}, {"3000m", 3000 * kMi}, {"3000M", 3000 * kMi},
-                        {"512MiB", 512 * kMi}, {"512mb", 512 * kMi}, {"1Gi", kGi}, {"1gb", kGi},
-                        {"1GIB", kGi}, {"2t", 2048 * kGi}, {"2Ti", 2048 * kGi}}) {
+  for (const Case& c : {Case{"1", 1},
+                        {"1k", 1024},
+                        {"1K", 1024},
+                        {"1ki", 1024},
+                        {"1KiB", 1024},
+                        {"1kb", 1024},
+                        {"3000m", 3000 * kMi},
+                        {"3000M", 3000 * kMi},
+                        {"512MiB", 512 * kMi},
+                        {"512mb", 512 * kMi},
+                        {"1Gi", kGi},
+                        {"1gb", kGi},
+                        {"1GIB", kGi},
+                        {"2t", 2048 * kGi},
+                        {"2Ti", 2048 * kGi}}) {
     EXPECT_EQ(ParseSize(c.text), c.bytes) << c.text;
   }
 }
@@ -42,14 +53,22 @@ TEST(ParseSizeTest, LeadingZerosAreDecimal) {
 }
 
 TEST(ParseSizeTest, NothingAndZeroMeanZero) {
-  for (const char* text : {"", "  ", "0", "0m", "0.0g", "0x0"}) EXPECT_EQ(ParseSize(text), 0u) << text;
+  for (const char* text : {"", "  ", "0", "0m", "0.0g", "0x0"})
+    EXPECT_EQ(ParseSize(text), 0u) << text;
 }
 
 TEST(ParseSizeTest, EverythingElseIsRefused) {
-  for (const char* text :
-       {"g", "-1", "+1g", "1gg", "1gib1", "1 g b", "1e9", "1,5g", "1.g", ".5g", "1.5.5g", "1x", "0x",
-        "0xg", "0x1.5", "abc", "1bi", "1b", "1p", "18446744073709551616", "16777216t",
-        "99999999999999999999g"}) {
+  for (const char* text : {"g",         "-1",
+                           "+1g",       "1gg",
+                           "1gib1",     "1 g b",
+                           "1e9",       "1,5g",
+                           "1.g",       ".5g",
+                           "1.5.5g",    "1x",
+                           "0x",        "0xg",
+                           "0x1.5",     "abc",
+                           "1bi",       "1b",
+                           "1p",        "18446744073709551616",
+                           "16777216t", "99999999999999999999g"}) {
     EXPECT_EQ(ParseSize(text), std::nullopt) << text;
   }
   EXPECT_EQ(ParseSize("18446744073709551615"), UINT64_MAX);

@@ -82,9 +82,7 @@ void ReadMemoryLimits(const Source& source, Settings& settings) {
   }
   for (size_t i = 0; i < own.size(); ++i) {
     const bool valid = own[i].valid && (own[i].bytes > 0 || common.valid);
-    settings.memory_limit[i] = !valid            ? smallest
-                               : own[i].bytes > 0 ? own[i].bytes
-                                                  : common.bytes;
+    settings.memory_limit[i] = !valid ? smallest : own[i].bytes > 0 ? own[i].bytes : common.bytes;
   }
 }
 

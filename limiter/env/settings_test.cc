@@ -55,8 +55,9 @@ TEST(SettingsTest, AMalformedLimitTakesTheSmallestOtherOneAndSaysSoOnce) {
   EXPECT_EQ(s.memory_limit[0], 2000 * kMi);
   EXPECT_EQ(s.memory_limit[2], 4000 * kMi);
   ASSERT_EQ(complaints.size(), 1u);
-  EXPECT_EQ(complaints[0], "invalid value \"3 GiG\" of CUDA_DEVICE_MEMORY_LIMIT_0: expected bytes as "
-                           "3000m, 0.5g or 512MiB");
+  EXPECT_EQ(complaints[0],
+            "invalid value \"3 GiG\" of CUDA_DEVICE_MEMORY_LIMIT_0: expected bytes as "
+            "3000m, 0.5g or 512MiB");
 }
 
 TEST(SettingsTest, AMalformedCommonLimitHoldsBackTheDevicesThatWouldUseIt) {

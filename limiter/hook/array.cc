@@ -16,11 +16,14 @@ namespace {
 uint64_t ChannelBytes(int format) {
   switch (format) {
     case 0x01:
-    case 0x08: return 1;
+    case 0x08:
+      return 1;
     case 0x02:
     case 0x09:
-    case 0x10: return 2;
-    default: return 4;
+    case 0x10:
+      return 2;
+    default:
+      return 4;
   }
 }
 
@@ -100,7 +103,7 @@ extern "C" {
 CUresult cuArrayCreate_v2(CUarray* array, const CUDA_ARRAY_DESCRIPTOR* descriptor) {
   HAMI_ACT(cuArrayCreate_v2, array, descriptor);
   if (descriptor == nullptr) return real(array, descriptor);
-  const CUDA_ARRAY3D_DESCRIPTOR shape = {descriptor->width, descriptor->height, 0,
+  const CUDA_ARRAY3D_DESCRIPTOR shape = {descriptor->width,  descriptor->height,   0,
                                          descriptor->format, descriptor->channels, 0};
   return Create(
       array, LevelBytes(shape), [&] { return real(array, descriptor); },

@@ -25,8 +25,7 @@ constexpr int kMostOrdinals = 64;
 constinit std::atomic<CUcontext> primary[kMostOrdinals];
 
 std::atomic_ref<uint64_t> LearnedSize(unsigned index) {
-  return std::atomic_ref(
-      Attachment::Own().region().ext.header.devices[index].context_size);
+  return std::atomic_ref(Attachment::Own().region().ext.header.devices[index].context_size);
 }
 
 bool PrimaryIsActive(CUdevice device) {
@@ -65,8 +64,8 @@ CUresult Create(CUcontext* context, CUdevice device, Call call, Undo undo) {
   if (found < 0) return call();
   const auto index = static_cast<unsigned>(found);
   const uint64_t known = LearnedSize(index).load();
-  Reservation room = known != 0 ? Reservation::Of(index, known)
-                                : Reservation::UpTo(index, kUnknownContextBytes);
+  Reservation room =
+      known != 0 ? Reservation::Of(index, known) : Reservation::UpTo(index, kUnknownContextBytes);
   if (!room.granted()) return CUDA_ERROR_OUT_OF_MEMORY;
   const auto before = known != 0 ? std::nullopt : nvml::ProcessesOn(index);
   const CUresult result = call();
@@ -122,8 +121,7 @@ CUresult cuDevicePrimaryCtxRetain(CUcontext* context, CUdevice device) {
     const auto release = HAMI_REAL(cuDevicePrimaryCtxRelease_v2);
     if (release != nullptr) release(device);
   };
-  const CUresult result =
-      PrimaryIsActive(device) ? call() : Create(context, device, call, undo);
+  const CUresult result = PrimaryIsActive(device) ? call() : Create(context, device, call, undo);
   if (result == CUDA_SUCCESS && context != nullptr && device < kMostOrdinals) {
     primary[device].store(*context);
   }

@@ -68,13 +68,13 @@ inline constexpr int CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT = 5;
 // function of the driver, the newer comes first: it is the one whose types then hold.
 #define HAMI_CUDA_HOOKS(X)                                                                        \
   X(cuInit, (unsigned flags))                                                                     \
-  X(cuGetProcAddress_v2, (const char* symbol, void** function, int version, uint64_t flags,       \
-                          int* status))                                                           \
+  X(cuGetProcAddress_v2,                                                                          \
+    (const char* symbol, void** function, int version, uint64_t flags, int* status))              \
   X(cuGetProcAddress, (const char* symbol, void** function, int version, uint64_t flags))         \
   X(cuMemAlloc_v2, (CUdeviceptr * pointer, size_t bytes))                                         \
   X(cuMemAlloc, (CUdeviceptr_v1 * pointer, unsigned bytes))                                       \
-  X(cuMemAllocPitch_v2, (CUdeviceptr * pointer, size_t* pitch, size_t width, size_t height,       \
-                         unsigned element))                                                       \
+  X(cuMemAllocPitch_v2,                                                                           \
+    (CUdeviceptr * pointer, size_t * pitch, size_t width, size_t height, unsigned element))       \
   X(cuMemAllocPitch, (CUdeviceptr_v1 * pointer, unsigned* pitch, unsigned width, unsigned height, \
                       unsigned element))                                                          \
   X(cuMemAllocManaged, (CUdeviceptr * pointer, size_t bytes, unsigned flags))                     \
@@ -82,13 +82,13 @@ inline constexpr int CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT = 5;
   X(cuMemFree, (CUdeviceptr_v1 pointer))                                                          \
   X(cuMemAllocAsync, (CUdeviceptr * pointer, size_t bytes, CUstream stream))                      \
   X(cuMemAllocAsync_ptsz, (CUdeviceptr * pointer, size_t bytes, CUstream stream))                 \
-  X(cuMemAllocFromPoolAsync, (CUdeviceptr * pointer, size_t bytes, CUmemoryPool pool,             \
-                              CUstream stream))                                                   \
-  X(cuMemAllocFromPoolAsync_ptsz, (CUdeviceptr * pointer, size_t bytes, CUmemoryPool pool,        \
-                                   CUstream stream))                                              \
+  X(cuMemAllocFromPoolAsync,                                                                      \
+    (CUdeviceptr * pointer, size_t bytes, CUmemoryPool pool, CUstream stream))                    \
+  X(cuMemAllocFromPoolAsync_ptsz,                                                                 \
+    (CUdeviceptr * pointer, size_t bytes, CUmemoryPool pool, CUstream stream))                    \
   X(cuMemFreeAsync, (CUdeviceptr pointer, CUstream stream))                                       \
   X(cuMemFreeAsync_ptsz, (CUdeviceptr pointer, CUstream stream))                                  \
-  X(cuMemPoolCreate, (CUmemoryPool * pool, const CUmemPoolProps* props))                         \
+  X(cuMemPoolCreate, (CUmemoryPool * pool, const CUmemPoolProps* props))                          \
   X(cuMemPoolTrimTo, (CUmemoryPool pool, size_t keep))                                            \
   X(cuMemPoolDestroy, (CUmemoryPool pool))                                                        \
   X(cuStreamSynchronize, (CUstream stream))                                                       \
@@ -105,8 +105,8 @@ inline constexpr int CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT = 5;
   X(cuArrayCreate_v2, (CUarray * array, const CUDA_ARRAY_DESCRIPTOR* descriptor))                 \
   X(cuArray3DCreate_v2, (CUarray * array, const CUDA_ARRAY3D_DESCRIPTOR* descriptor))             \
   X(cuArrayDestroy, (CUarray array))                                                              \
-  X(cuMipmappedArrayCreate, (CUmipmappedArray * array,                                            \
-                             const CUDA_ARRAY3D_DESCRIPTOR* descriptor, unsigned levels))         \
+  X(cuMipmappedArrayCreate,                                                                       \
+    (CUmipmappedArray * array, const CUDA_ARRAY3D_DESCRIPTOR* descriptor, unsigned levels))       \
   X(cuMipmappedArrayDestroy, (CUmipmappedArray array))                                            \
   X(cuDevicePrimaryCtxRetain, (CUcontext * context, CUdevice device))                             \
   X(cuDevicePrimaryCtxRelease_v2, (CUdevice device))                                              \
@@ -114,8 +114,8 @@ inline constexpr int CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT = 5;
   X(cuDevicePrimaryCtxReset_v2, (CUdevice device))                                                \
   X(cuDevicePrimaryCtxReset, (CUdevice device))                                                   \
   X(cuCtxCreate_v4, (CUcontext * context, void* parameters, unsigned flags, CUdevice device))     \
-  X(cuCtxCreate_v3, (CUcontext * context, void* affinity, int count, unsigned flags,              \
-                     CUdevice device))                                                            \
+  X(cuCtxCreate_v3,                                                                               \
+    (CUcontext * context, void* affinity, int count, unsigned flags, CUdevice device))            \
   X(cuCtxCreate_v2, (CUcontext * context, unsigned flags, CUdevice device))                       \
   X(cuCtxCreate, (CUcontext * context, unsigned flags, CUdevice device))                          \
   X(cuCtxDestroy_v2, (CUcontext context))                                                         \
@@ -126,23 +126,24 @@ inline constexpr int CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT = 5;
   X(cuDeviceTotalMem, (unsigned* bytes, CUdevice device))
 
 // What it only calls.
-#define HAMI_CUDA_CALLS(X)                                                                   \
-  X(cuDeviceGetCount, (int* count))                                                          \
-  X(cuDeviceGetUuid, (CUuuid * uuid, CUdevice device))                                       \
-  X(cuDeviceGetUuid_v2, (CUuuid * uuid, CUdevice device))                                    \
-  X(cuCtxGetCurrent, (CUcontext * context))                                                  \
-  X(cuCtxGetDevice, (CUdevice * device))                                                     \
-  X(cuDevicePrimaryCtxGetState, (CUdevice device, unsigned* flags, int* active))             \
-  X(cuDeviceGetMemPool, (CUmemoryPool * pool, CUdevice device))                              \
-  X(cuMemPoolGetAttribute, (CUmemoryPool pool, int attribute, void* value))                  \
-  X(cuStreamIsCapturing, (CUstream stream, int* status))                                     \
-  X(cuArrayGetMemoryRequirements, (CUDA_ARRAY_MEMORY_REQUIREMENTS * out, CUarray array,      \
-                                   CUdevice device))                                         \
-  X(cuMipmappedArrayGetMemoryRequirements, (CUDA_ARRAY_MEMORY_REQUIREMENTS * out,            \
-                                            CUmipmappedArray array, CUdevice device))
+#define HAMI_CUDA_CALLS(X)                                                       \
+  X(cuDeviceGetCount, (int* count))                                              \
+  X(cuDeviceGetUuid, (CUuuid * uuid, CUdevice device))                           \
+  X(cuDeviceGetUuid_v2, (CUuuid * uuid, CUdevice device))                        \
+  X(cuCtxGetCurrent, (CUcontext * context))                                      \
+  X(cuCtxGetDevice, (CUdevice * device))                                         \
+  X(cuDevicePrimaryCtxGetState, (CUdevice device, unsigned* flags, int* active)) \
+  X(cuDeviceGetMemPool, (CUmemoryPool * pool, CUdevice device))                  \
+  X(cuMemPoolGetAttribute, (CUmemoryPool pool, int attribute, void* value))      \
+  X(cuStreamIsCapturing, (CUstream stream, int* status))                         \
+  X(cuArrayGetMemoryRequirements,                                                \
+    (CUDA_ARRAY_MEMORY_REQUIREMENTS * out, CUarray array, CUdevice device))      \
+  X(cuMipmappedArrayGetMemoryRequirements,                                       \
+    (CUDA_ARRAY_MEMORY_REQUIREMENTS * out, CUmipmappedArray array, CUdevice device))
 
 extern "C" {
-#define HAMI_DECLARE(name, parameters) __attribute__((visibility("default"))) CUresult name parameters;
+#define HAMI_DECLARE(name, parameters) \
+  __attribute__((visibility("default"))) CUresult name parameters;
 HAMI_CUDA_HOOKS(HAMI_DECLARE)
 #undef HAMI_DECLARE
 }

@@ -1,7 +1,7 @@
 // Plain device memory: alloc, pitched, managed, free.
+#include "abi/region.h"
 #include "limiter/account/charge.h"
 #include "limiter/hook/prologue.h"
-#include "abi/region.h"
 
 using hami::limiter::account::Record;
 using hami::limiter::account::Reservation;

@@ -18,12 +18,12 @@ constexpr int kMostPools = 128;
 struct Pool {
   std::atomic<CUmemoryPool> handle{nullptr};
   sys::Lock lock;
-  int device = -1;      // index in the region; -1: host memory, not charged
+  int device = -1;  // index in the region; -1: host memory, not charged
   bool destroyed = false;
-  uint64_t live = 0;    // bytes granted and not freed
-  uint64_t asked = 0;   // bytes of requests under way
-  uint64_t booked = 0;  // bytes in the account
-  uint64_t coming = 0;  // bytes that requests under way are about to book
+  uint64_t live = 0;     // bytes granted and not freed
+  uint64_t asked = 0;    // bytes of requests under way
+  uint64_t booked = 0;   // bytes in the account
+  uint64_t coming = 0;   // bytes that requests under way are about to book
   uint64_t changes = 0;  // operations begun or ended: tells that a reading of the driver is stale
 };
 
@@ -60,8 +60,7 @@ Pool* EnterPool(CUmemoryPool handle, int device) {
 uint64_t ReservedNow(CUmemoryPool handle) {
   const auto get = HAMI_REAL(cuMemPoolGetAttribute);
   uint64_t bytes = 0;
-  if (get == nullptr ||
-      get(handle, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT, &bytes) != CUDA_SUCCESS) {
+  if (get == nullptr || get(handle, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT, &bytes) != CUDA_SUCCESS) {
     return 0;
   }
   return bytes;

@@ -2,8 +2,8 @@
 // asked for: freed blocks stay in the pool until it is trimmed or the driver gives them back.
 //
 // Per pool: `live` = bytes granted and not freed, `booked` = bytes in the account, always >= live
-// and, when no request is under way, >= what the driver reports as reserved. Any thread; a pool's lock is never
-// held across a driver call.
+// and, when no request is under way, >= what the driver reports as reserved. Any thread; a pool's
+// lock is never held across a driver call.
 #pragma once
 
 #include "limiter/account/records.h"

@@ -39,10 +39,10 @@ inline uint64_t KeyOf(const void* handle) { return reinterpret_cast<uint64_t>(ha
 }  // namespace hami::limiter::hook
 
 // Declares `real`; passes the call on when the library does not act.
-#define HAMI_ACT(name, ...)                                                       \
-  const auto real = HAMI_REAL(name);                                              \
-  if (real == nullptr) return CUDA_ERROR_NOT_FOUND;                               \
-  if (::hami::limiter::hook::Busy() || !::hami::limiter::hook::Ready()) {         \
-    return real(__VA_ARGS__);                                                     \
-  }                                                                               \
+#define HAMI_ACT(name, ...)                                               \
+  const auto real = HAMI_REAL(name);                                      \
+  if (real == nullptr) return CUDA_ERROR_NOT_FOUND;                       \
+  if (::hami::limiter::hook::Busy() || !::hami::limiter::hook::Ready()) { \
+    return real(__VA_ARGS__);                                             \
+  }                                                                       \
   const ::hami::limiter::hook::Inside inside

@@ -43,7 +43,9 @@ class Library {
     dlerror();  // a failed look-up of ours must not show up as the program's
     return handle != nullptr;
   }
-  void* At(size_t index) { return Bind(true) ? real_[index].load(std::memory_order_relaxed) : nullptr; }
+  void* At(size_t index) {
+    return Bind(true) ? real_[index].load(std::memory_order_relaxed) : nullptr;
+  }
   void* HookOf(void* real) { return Bind(false) ? map_.Find(real) : nullptr; }
 
  private:

@@ -16,8 +16,12 @@ extern "C" __attribute__((visibility("hidden"))) char hami_limiter_anchor;
 namespace hami::limiter::hook {
 
 #define HAMI_ENUMERATE(name, parameters) k_##name,
-enum class CudaFn : unsigned { HAMI_CUDA_HOOKS(HAMI_ENUMERATE) HAMI_CUDA_CALLS(HAMI_ENUMERATE) kCount };
-enum class NvmlFn : unsigned { HAMI_NVML_HOOKS(HAMI_ENUMERATE) HAMI_NVML_CALLS(HAMI_ENUMERATE) kCount };
+enum class CudaFn : unsigned {
+  HAMI_CUDA_HOOKS(HAMI_ENUMERATE) HAMI_CUDA_CALLS(HAMI_ENUMERATE) kCount
+};
+enum class NvmlFn : unsigned {
+  HAMI_NVML_HOOKS(HAMI_ENUMERATE) HAMI_NVML_CALLS(HAMI_ENUMERATE) kCount
+};
 #undef HAMI_ENUMERATE
 
 // Types of the real functions, by name.
@@ -53,9 +57,9 @@ class Inside {
 }  // namespace hami::limiter::hook
 
 // The real function with its type: HAMI_REAL(cuMemFree_v2)(pointer) after a test for nullptr.
-#define HAMI_REAL(name)                                 \
+#define HAMI_REAL(name)                                \
   reinterpret_cast<::hami::limiter::hook::type::name>( \
       ::hami::limiter::hook::Real(::hami::limiter::hook::CudaFn::k_##name))
-#define HAMI_REAL_NVML(name)                            \
+#define HAMI_REAL_NVML(name)                           \
   reinterpret_cast<::hami::limiter::hook::type::name>( \
       ::hami::limiter::hook::Real(::hami::limiter::hook::NvmlFn::k_##name))

@@ -80,8 +80,8 @@ using hami::limiter::hook::Inside;
 
 extern "C" {
 
-#define HAMI_NVML_REAL_OR_RETURN(name)                              \
-  const auto real = HAMI_REAL_NVML(name);                           \
+#define HAMI_NVML_REAL_OR_RETURN(name)    \
+  const auto real = HAMI_REAL_NVML(name); \
   if (real == nullptr) return NVML_ERROR_FUNCTION_NOT_FOUND
 
 nvmlReturn_t nvmlInit_v2() {

@@ -8,8 +8,9 @@
 // so a total that a dead process left too high may be lowered to that sum.
 //
 // Every function may be called by any thread of any process that maps the region; slot words are
-// written by threads of the slot's owner only (or by its reaper once it is dead). Step::At is called
-// before each access to a shared word: nothing in the library, a scheduler in the model test.
+// written by threads of the slot's owner only (or by its reaper once it is dead). Step::At is
+// called before each access to a shared word: nothing in the library, a scheduler in the model
+// test.
 #pragma once
 
 #include <atomic>
@@ -57,7 +58,8 @@ class Account {
     while (true) {
       const uint64_t used = BytesOf(seen);
       granted = limit == 0 ? most : used >= limit ? 0 : Smaller(most, limit - used);
-      if (granted == 0 || Swap(words.device->used_total, seen, NextTag(seen, used + granted))) break;
+      if (granted == 0 || Swap(words.device->used_total, seen, NextTag(seen, used + granted)))
+        break;
     }
     Subtract(*words.pending, most - granted);
     return granted;

@@ -98,7 +98,8 @@ TEST(AccountTest, RepairLowersATotalToTheSumOfTheSlotsAndNoFurther) {
   Account<>::Commit(first, HAMI_KIND_DATA, 70, 70);
   Account<>::Begin(second, 30, 0);
   EXPECT_FALSE(books.Repair());
-  books.region->ext.slots[0].device[0].bytes[HAMI_KIND_DATA] = 0;  // died, reaped, total left behind
+  books.region->ext.slots[0].device[0].bytes[HAMI_KIND_DATA] =
+      0;  // died, reaped, total left behind
   books.region->ext.slots[0].state = HAMI_SLOT_FREE;
   EXPECT_TRUE(books.Repair());
   EXPECT_EQ(books.Used(), 30u);

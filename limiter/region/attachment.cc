@@ -111,7 +111,7 @@ void Attachment::MapOnce() {
       return;
     }
     HAMI_LIMITER_LOG(kError, text.Add(HAMI_ENV_DISABLE_CONTROL " is ignored: the administrator "
-                                      "of this node does not allow it"));
+                                                               "of this node does not allow it"));
   }
   if (limits_ != nullptr && limits_->region_path[0] == '/') {
     path_ = sys::Text<256>().Add(std::string_view(
@@ -141,8 +141,11 @@ void Attachment::OpenOnePath() {
   if (opened.region == nullptr) {
     const auto error = static_cast<uint64_t>(-opened.error);
     const bool other_path = path_.view() != HAMI_DEFAULT_SHARED_CACHE;
-    HAMI_LIMITER_LOG(kError, text.Add("cannot use shared region ").Add(path_.view()).Add(": error ")
-                                 .Add(error).Add(other_path ? ", trying the default" : ""));
+    HAMI_LIMITER_LOG(kError, text.Add("cannot use shared region ")
+                                 .Add(path_.view())
+                                 .Add(": error ")
+                                 .Add(error)
+                                 .Add(other_path ? ", trying the default" : ""));
     if (other_path) {
       path_ = sys::Text<256>().Add(HAMI_DEFAULT_SHARED_CACHE);
       opened = OpenRegion(path_.c_str(), creation);
@@ -166,7 +169,8 @@ void Attachment::JoinOnce() {
   const int slot = slots_.Claim();
   if (slot < 0) {
     if (state_.load(std::memory_order_relaxed) != kFull) {
-      HAMI_LIMITER_LOG(kError, text.Add("all slots of ").Add(path_.view())
+      HAMI_LIMITER_LOG(kError, text.Add("all slots of ")
+                                   .Add(path_.view())
                                    .Add(" are taken: device allocations will be refused"));
     }
     state_.store(kFull, std::memory_order_release);

@@ -54,8 +54,7 @@ class AttachmentTest : public ::testing::Test {
     return page;
   }
   void WritePage(const HamiLimitsPage& page) {
-    std::fstream out(folder_ + "/" HAMI_LIMITS_FILE,
-                     std::ios::binary | std::ios::out);
+    std::fstream out(folder_ + "/" HAMI_LIMITS_FILE, std::ios::binary | std::ios::out);
     out.write(reinterpret_cast<const char*>(&page), sizeof page);
   }
 
@@ -123,7 +122,8 @@ TEST_F(AttachmentTest, ThePageIsFollowedWhenItIsWrittenInPlace) {
   SetLimit("2000m");
   Attachment own;
   ASSERT_TRUE(own.Map());
-  std::fstream page(folder_ + "/" HAMI_LIMITS_FILE, std::ios::binary | std::ios::in | std::ios::out);
+  std::fstream page(folder_ + "/" HAMI_LIMITS_FILE,
+                    std::ios::binary | std::ios::in | std::ios::out);
   const uint64_t larger = 5000 * kMi;
   page.seekp(512 + 96);
   page.write(reinterpret_cast<const char*>(&larger), sizeof larger);
@@ -161,7 +161,8 @@ TEST_F(AttachmentTest, SwitchingOffNeedsTheAdministratorsLeave) {
   Attachment without_page;
   testing::internal::CaptureStderr();
   EXPECT_TRUE(without_page.Map());
-  EXPECT_NE(testing::internal::GetCapturedStderr().find(HAMI_ENV_DISABLE_CONTROL), std::string::npos);
+  EXPECT_NE(testing::internal::GetCapturedStderr().find(HAMI_ENV_DISABLE_CONTROL),
+            std::string::npos);
   HamiLimitsPage page = Page(kMi, kMi);
   page.switches = HAMI_LIMITS_ALLOW_DISABLE_CONTROL;
   WritePage(page);

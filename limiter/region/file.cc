@@ -64,8 +64,8 @@ int Reserve(int fd, int64_t size) {
   char zeros[4096] = {};
   for (int64_t at = size; at < HAMI_REGION_FILE_SIZE;) {
     const auto count = static_cast<size_t>(4096 - at % 4096);
-    const long written = sys::Syscall(SYS_pwrite64, fd, sys::Word(zeros),
-                                      static_cast<long>(count), at);
+    const long written =
+        sys::Syscall(SYS_pwrite64, fd, sys::Word(zeros), static_cast<long>(count), at);
     if (written <= 0) return written < 0 ? static_cast<int>(written) : -ENOSPC;
     at += written;
   }
@@ -213,8 +213,8 @@ Opened OpenRegion(const char* path, const Creation& creation) {
 
 Opened AnonymousRegion(const Creation& creation) {
   Opened opened;
-  opened.region = static_cast<HamiRegion*>(sys::Map(
-      HAMI_REGION_FILE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1));
+  opened.region = static_cast<HamiRegion*>(
+      sys::Map(HAMI_REGION_FILE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1));
   if (opened.region == nullptr) {
     opened.error = -ENOMEM;
   } else {

@@ -73,8 +73,8 @@ TEST_F(FileTest, AReaderOfVersion1SeesANewRegion) {
   EXPECT_EQ(At<uint32_t>(bytes, 4), 1u);
   EXPECT_EQ(At<uint32_t>(bytes, 8), 2u);
   EXPECT_EQ(At<uint64_t>(bytes, 16), 0u);
-  EXPECT_EQ(At<uint32_t>(bytes, 24), 1u);   // sem_t of glibc: value
-  EXPECT_EQ(At<uint32_t>(bytes, 32), 128u); // and shared flag
+  EXPECT_EQ(At<uint32_t>(bytes, 24), 1u);    // sem_t of glibc: value
+  EXPECT_EQ(At<uint32_t>(bytes, 32), 128u);  // and shared flag
   EXPECT_EQ(At<uint64_t>(bytes, 1600), 3000 * kMi);
   EXPECT_EQ(At<uint64_t>(bytes, 1608), 0u);
   EXPECT_EQ(At<uint64_t>(bytes, 1728), 30u);
@@ -108,10 +108,10 @@ TEST_F(FileTest, AReferencesFileIsExtendedAndStaysUsableForIt) {
   memcpy(v1.data() + 64, "GPU-11111111-2222-3333-4444-555555555555", 40);
   Put<uint64_t>(v1, 1600, uint64_t{777} * kMi);
   Put<uint64_t>(v1, 1728, uint64_t{45});
-  Put<int32_t>(v1, 1856 + 0, getpid());        // a living process
+  Put<int32_t>(v1, 1856 + 0, getpid());  // a living process
   Put<int32_t>(v1, 1856 + 1928, 1);
   Put<uint64_t>(v1, 1856 + 8 + 32, uint64_t{5} * kMi);
-  Put<int32_t>(v1, 1856 + 1960, 0x7ffffff0);   // one that ended
+  Put<int32_t>(v1, 1856 + 1960, 0x7ffffff0);  // one that ended
   Put<int32_t>(v1, 1856 + 1960 + 1928, 1);
   Put<int32_t>(v1, 2008896, 2);
   Put<int32_t>(v1, 2008900, 0);

@@ -19,8 +19,8 @@ enum class Life { kAlive, kDead, kUnknown };
 
 Identity OwnIdentity();
 
-// Whether the process still runs, files included: a zombie leader whose threads still exit is alive.
-// kUnknown: it lives in another pid namespace, or /proc shows another one.
+// Whether the process still runs, files included: a zombie leader whose threads still exit is
+// alive. kUnknown: it lives in another pid namespace, or /proc shows another one.
 Life LifeOf(const Identity& other, const Identity& self);
 
 // The same where no start time was recorded: whether any process of this namespace has the pid.

@@ -15,8 +15,8 @@ namespace {
 
 TEST(IdentityTest, TheNameOfAProgramMayHoldAnything) {
   Stat stat;
-  ASSERT_TRUE(ParseStat("12 (a ) R 1 (b) S 1 12 12 0 -1 4194304 100 0 0 0 0 0 0 0 20 0 7 0 123456 9",
-                        stat));
+  ASSERT_TRUE(ParseStat(
+      "12 (a ) R 1 (b) S 1 12 12 0 -1 4194304 100 0 0 0 0 0 0 0 20 0 7 0 123456 9", stat));
   EXPECT_EQ(stat.state, 'S');
   EXPECT_EQ(stat.threads, 7u);
   EXPECT_EQ(stat.start_ticks, 123456u);
@@ -92,9 +92,12 @@ TEST(IdentityTest, AZombieLeaderWithLivingThreadsIsAlive) {
   const pid_t child = fork();
   if (child == 0) {
     pthread_t thread;
-    pthread_create(&thread, nullptr, [](void*) -> void* {
-      for (;;) pause();
-    }, nullptr);
+    pthread_create(
+        &thread, nullptr,
+        [](void*) -> void* {
+          for (;;) pause();
+        },
+        nullptr);
     syscall(SYS_exit, 0);  // of this thread alone
   }
   const Identity other = IdentityOf(child, self);

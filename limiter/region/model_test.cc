@@ -119,8 +119,8 @@ void Free(unsigned slot, uint64_t bytes, Truth& truth) {
 // Before the actors start: the slot holds memory.
 void Holds(unsigned slot, uint64_t bytes, Truth& truth) {
   Account<>::Begin({&run->region->ext.header, &run->region->ext.header.devices[0],
-                    &run->region->ext.slots[slot].device[0], &run->region->ext.slots[slot].pending[0],
-                    &run->region->v1.procs[slot].used[0]},
+                    &run->region->ext.slots[slot].device[0],
+                    &run->region->ext.slots[slot].pending[0], &run->region->v1.procs[slot].used[0]},
                    bytes, 0);
   run->region->ext.slots[slot].pending[0] = 0;
   run->region->ext.slots[slot].device[0].bytes[HAMI_KIND_DATA] = bytes;
@@ -250,7 +250,8 @@ class Explorer {
       const Actor& actor = run->actors[i];
       if (actor.finished || actor.dead) continue;
       choices.push_back(static_cast<int>(i));
-      if (static_cast<int>(i) < scenario_.mortal_count) choices.push_back(kKill + static_cast<int>(i));
+      if (static_cast<int>(i) < scenario_.mortal_count)
+        choices.push_back(kKill + static_cast<int>(i));
     }
     if (choices.empty()) return CheckEnd(path);
     for (const int choice : choices) {

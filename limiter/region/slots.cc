@@ -37,7 +37,8 @@ bool Slots::TryClaim(int index) {
   slot.free_seen_ns = 0;
   std::atomic_ref count(region_->v1.proc_num);
   int32_t seen = count.load();
-  while (seen <= index && !count.compare_exchange_weak(seen, index + 1)) {  // before any reservation
+  while (seen <= index &&
+         !count.compare_exchange_weak(seen, index + 1)) {  // before any reservation
   }
   mirror.seqlock = 0;
   std::atomic_ref(mirror.status).store(HAMI_V1_RUNNING, std::memory_order_relaxed);
@@ -66,9 +67,12 @@ bool Slots::IsDead(HamiExtSlot& slot, uint64_t boot_ns) {
   if (state == HAMI_SLOT_CLAIMING || state == HAMI_SLOT_REAPING) return true;
   const Identity owner{slot.pid, slot.pidns_inode, slot.start_ticks};
   switch (LifeOf(owner, self_)) {
-    case Life::kDead: return true;
-    case Life::kAlive: return false;
-    case Life::kUnknown: break;
+    case Life::kDead:
+      return true;
+    case Life::kAlive:
+      return false;
+    case Life::kUnknown:
+      break;
   }
   const uint64_t first_seen = Account<>::Load(slot.free_seen_ns);
   if (first_seen == 0) {

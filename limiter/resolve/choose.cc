@@ -1,6 +1,6 @@
-// What dlsym and dlvsym answer for names of the form cuX... and nvml...: the real function's answer,
-// with the hook in place of a driver function that has one. The handle is honoured, so a program's
-// own library may export such names.
+// What dlsym and dlvsym answer for names of the form cuX... and nvml...: the real function's
+// answer, with the hook in place of a driver function that has one. The handle is honoured, so a
+// program's own library may export such names.
 #include <dlfcn.h>
 
 #include "limiter/hook/tables.h"

@@ -19,7 +19,7 @@ namespace {
 // The dynamic symbols of one loaded object.
 struct Symbols {
   ElfW(Addr) base = 0;
-  const ElfW(Sym)* table = nullptr;
+  const ElfW(Sym) * table = nullptr;
   const char* names = nullptr;
   const uint32_t* gnu_hash = nullptr;
   const uint32_t* sysv_hash = nullptr;

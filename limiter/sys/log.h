@@ -14,7 +14,8 @@ enum class Level { kError, kMessage, kWarn, kInfo, kDebug };
 
 using LogText = Text<512>;
 
-// The level that LIBCUDA_LOG_LEVEL asked for: 0, 1 errors; 2 and messages, warnings; 3 and info; 4 all.
+// The level that LIBCUDA_LOG_LEVEL asked for: 0, 1 errors; 2 and messages, warnings; 3 and info; 4
+// all.
 void SetLogLevel(int level);
 bool LogEnabled(Level level);
 // `file` without its folders.
@@ -31,13 +32,13 @@ constexpr const char* BaseName(const char* path) {
 }  // namespace hami::limiter::sys
 
 // Builds the text only when the level is on: HAMI_LIMITER_LOG(kError, text.Add("device ").Add(d)).
-#define HAMI_LIMITER_LOG(level, expression)                                                    \
-  do {                                                                                         \
-    if (::hami::limiter::sys::LogEnabled(::hami::limiter::sys::Level::level)) {                \
-      ::hami::limiter::sys::LogText text;                                                      \
-      expression;                                                                              \
-      ::hami::limiter::sys::LogLine(::hami::limiter::sys::Level::level,                        \
-                                    ::hami::limiter::sys::BaseName(__FILE__), __LINE__,        \
-                                    text.view());                                              \
-    }                                                                                          \
+#define HAMI_LIMITER_LOG(level, expression)                                             \
+  do {                                                                                  \
+    if (::hami::limiter::sys::LogEnabled(::hami::limiter::sys::Level::level)) {         \
+      ::hami::limiter::sys::LogText text;                                               \
+      expression;                                                                       \
+      ::hami::limiter::sys::LogLine(::hami::limiter::sys::Level::level,                 \
+                                    ::hami::limiter::sys::BaseName(__FILE__), __LINE__, \
+                                    text.view());                                       \
+    }                                                                                   \
   } while (false)

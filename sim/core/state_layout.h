@@ -27,7 +27,7 @@ inline constexpr uint64_t kBucketNs = 10'000'000;
 inline constexpr int64_t kCreateLockByte = int64_t{1} << 40;
 inline constexpr int64_t kGroupLockByte = kCreateLockByte + 1;
 inline constexpr int64_t kEventLockByte = kCreateLockByte + 2;
-inline constexpr int64_t kReapLockByte = kCreateLockByte + 2;   // held while the dead are freed
+inline constexpr int64_t kReapLockByte = kCreateLockByte + 2;     // held while the dead are freed
 inline constexpr int64_t kSlotLockBase = kCreateLockByte + 4096;  // held by the live process
 inline constexpr int64_t kPidLockBase = kCreateLockByte + 8192;   // POSIX lock: tells its pid
 

@@ -139,11 +139,11 @@ SIM_COPY_ASYNC(cuMemcpyPeerAsync,
            (DevicePointer to, size_t pitch, type value, size_t width, size_t height),      \
            Fill(driver, to, pitch, value, width, height))                                  \
   SIM_COPY_ASYNC(cuMemsetD##bits##Async,                                                   \
-                 (DevicePointer to, type value, size_t count, CudaStream* stream),         \
+                 (DevicePointer to, type value, size_t count, CudaStream * stream),        \
                  Fill(driver, to, 0, value, count, 1))                                     \
   SIM_COPY_ASYNC(cuMemsetD2D##bits##Async,                                                 \
                  (DevicePointer to, size_t pitch, type value, size_t width, size_t height, \
-                  CudaStream* stream),                                                     \
+                  CudaStream * stream),                                                    \
                  Fill(driver, to, pitch, value, width, height))
 SIM_FILL(8, unsigned char)
 SIM_FILL(16, unsigned short)

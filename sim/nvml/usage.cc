@@ -27,9 +27,10 @@ int ListProcesses(NvmlLibrary& library, int card, unsigned* count, Info* infos, 
 }
 
 int ListV1(NvmlLibrary& library, int card, unsigned* count, NvmlProcessV1* infos) {
-  return ListProcesses(
-      library, card, count, infos,
-      [](NvmlProcessV1& info, uint32_t pid, uint64_t bytes) { info = NvmlProcessV1{pid, bytes}; });
+  return ListProcesses(library, card, count, infos,
+                       [](NvmlProcessV1& info, uint32_t pid, uint64_t bytes) {
+                         info = NvmlProcessV1{pid, bytes};
+                       });
 }
 
 int ListV2(NvmlLibrary& library, int card, unsigned* count, NvmlProcessV2* infos) {

@@ -118,7 +118,8 @@ Result<void> Clean(const FlagSet& given, Options o) {
   TRY_ASSIGN(auto client, Connect(loop, o.node));
   TRY_ASSIGN(const Files files, ReadFiles(o.node));
   TRY_ASSIGN(auto setup, Setup(given, o, files, *client));
-  if (o.cleanup.wait_cluster) return node::WaitForCluster(*client, setup.keys.register_key, o.cleanup);
+  if (o.cleanup.wait_cluster)
+    return node::WaitForCluster(*client, setup.keys.register_key, o.cleanup);
   TRY(node::FinishNodeFlags(o.node));
   return node::CleanNode(RealFileSystem(), *client, o.node, setup, o.cleanup);
 }

@@ -40,8 +40,9 @@ TEST(AbiTest, NoVersionOfGlibcBeyond2_17IsNeeded) {
 }
 
 TEST(AbiTest, OnlyLibcAndItsFormerPartsAreNeeded) {
-  EXPECT_EQ(LinesOf("readelf --wide -d " LIMITER_SO " | grep NEEDED | grep -oE '[a-z]+[.]so[.0-9]*'"),
-            (Lines{"libc.so.6", "libdl.so.2", "libpthread.so.0"}));
+  EXPECT_EQ(
+      LinesOf("readelf --wide -d " LIMITER_SO " | grep NEEDED | grep -oE '[a-z]+[.]so[.0-9]*'"),
+      (Lines{"libc.so.6", "libdl.so.2", "libpthread.so.0"}));
 }
 
 TEST(AbiTest, NoTextRelocationsAndNoExecutableStack) {
@@ -51,19 +52,31 @@ TEST(AbiTest, NoTextRelocationsAndNoExecutableStack) {
 }
 
 TEST(AbiTest, UndefinedSymbolsAreOnTheAllowList) {
-  const Lines allowed = {"__register_atfork", "dl_iterate_phdr", "dladdr", "dlclose", "dlerror",
-                         "dlopen", "getenv", "memchr", "memcmp", "memcpy", "memset", "strcmp",
-                         "strlen", "strncmp", "strnlen"};
-  const Lines undefined = LinesOf(
-      "nm -D --undefined-only --without-symbol-versions " LIMITER_SO " | grep -oE '[^ ]+$'");
+  const Lines allowed = {"__register_atfork",
+                         "dl_iterate_phdr",
+                         "dladdr",
+                         "dlclose",
+                         "dlerror",
+                         "dlopen",
+                         "getenv",
+                         "memchr",
+                         "memcmp",
+                         "memcpy",
+                         "memset",
+                         "strcmp",
+                         "strlen",
+                         "strncmp",
+                         "strnlen"};
+  const Lines undefined = LinesOf("nm -D --undefined-only --without-symbol-versions " LIMITER_SO
+                                  " | grep -oE '[^ ]+$'");
   EXPECT_FALSE(undefined.empty());
   for (const std::string& symbol : undefined) EXPECT_TRUE(allowed.count(symbol)) << symbol;
 }
 
 TEST(AbiTest, ExportsAreTheReviewedList) {
   const Lines reviewed = LinesOf("sed -nE 's/^    ([a-zA-Z0-9_]+);$/\\1/p' " LIMITER_EXPORTS);
-  const Lines exported = LinesOf(
-      "nm -D --defined-only --without-symbol-versions " LIMITER_SO " | grep -oE '[^ ]+$'");
+  const Lines exported =
+      LinesOf("nm -D --defined-only --without-symbol-versions " LIMITER_SO " | grep -oE '[^ ]+$'");
   EXPECT_GT(reviewed.size(), 50u);
   EXPECT_EQ(exported, reviewed);
 }

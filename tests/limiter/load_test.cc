@@ -23,14 +23,13 @@ TEST_P(LoadTest, PrintsNothingAndChangesNothing) {
   EXPECT_FALSE(std::filesystem::exists(container.region_path()));
 }
 
-INSTANTIATE_TEST_SUITE_P(Programs, LoadTest,
-                         ::testing::Values(std::vector<std::string>{"/bin/true"},
-                                           std::vector<std::string>{"bash", "-c", "x=$(echo hi)"},
-                                           std::vector<std::string>{"python3", "-c", "import ctypes, ssl"},
-                                           std::vector<std::string>{"node", "-e", "1"}),
-                         [](const auto& test) {
-                           return std::filesystem::path(test.param[0]).filename().string();
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Programs, LoadTest,
+    ::testing::Values(std::vector<std::string>{"/bin/true"},
+                      std::vector<std::string>{"bash", "-c", "x=$(echo hi)"},
+                      std::vector<std::string>{"python3", "-c", "import ctypes, ssl"},
+                      std::vector<std::string>{"node", "-e", "1"}),
+    [](const auto& test) { return std::filesystem::path(test.param[0]).filename().string(); });
 
 TEST(LoadingTest, NoDriverMeansNoErrorUntilItIsCalled) {
   Container container;

@@ -47,10 +47,13 @@ TEST_F(MemoryTest, RefusedIfAndOnlyIfItWouldExceedTheLimit) {
 TEST_F(MemoryTest, TheRefusalReadsAsTheReferences) {
   EXPECT_EQ(C("alloc " + Text(kLimit)), 2);
   const std::string said = probe_->Errors();
-  EXPECT_EQ(said.find("[HAMI-core ERROR (pid:" + Text(static_cast<uint64_t>(probe_->pid())) + " thread="),
-            0u) << said;
+  EXPECT_EQ(
+      said.find("[HAMI-core ERROR (pid:" + Text(static_cast<uint64_t>(probe_->pid())) + " thread="),
+      0u)
+      << said;
   EXPECT_NE(said.find(")]: Device 0 OOM " + Text(kContext + kLimit) + " / " + Text(kLimit) + "\n"),
-            std::string::npos) << said;
+            std::string::npos)
+      << said;
 }
 
 TEST_F(MemoryTest, AProgramThatRetriesForEverDoesNotFillItsLog) {
@@ -101,7 +104,8 @@ TEST_F(MemoryTest, EscapeVmm_ReleaseWhileMappedKeepsTheCharge) {
   }
   EXPECT_EQ(mapped.size(), kRoom / (64 * kMi));
   EXPECT_EQ(Used(), kLimit);
-  for (const uint64_t pointer : mapped) EXPECT_EQ(C("unmap " + Text(pointer) + " " + Text(64 * kMi)), 0);
+  for (const uint64_t pointer : mapped)
+    EXPECT_EQ(C("unmap " + Text(pointer) + " " + Text(64 * kMi)), 0);
   EXPECT_EQ(Used(), kContext);
   EXPECT_EQ(container_.CardUsed(0), kContext);
 }

@@ -5,8 +5,8 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -98,7 +98,8 @@ struct MemoryV2 {
 std::string NvmlMemory(const Args& a) {
   void* device = nullptr;
   Call("nvmlInit_v2");
-  const int found = Call("nvmlDeviceGetHandleByIndex_v2", static_cast<unsigned>(Number(a[1])), &device);
+  const int found =
+      Call("nvmlDeviceGetHandleByIndex_v2", static_cast<unsigned>(Number(a[1])), &device);
   if (found != 0) return Answer(found);
   if (a[0] == "nvmlmem") {
     Memory m = {};
@@ -107,8 +108,8 @@ std::string NvmlMemory(const Args& a) {
   }
   MemoryV2 m = {sizeof(MemoryV2) | 2u << 24, 0, 0, 0, 0};
   const int result = Call("nvmlDeviceGetMemoryInfo_v2", device, &m);
-  return Answer(result, m.total) + " " + std::to_string(m.free) + " " + std::to_string(m.used) + " " +
-         std::to_string(m.reserved);
+  return Answer(result, m.total) + " " + std::to_string(m.free) + " " + std::to_string(m.used) +
+         " " + std::to_string(m.reserved);
 }
 
 std::string Array(const Args& a) {
@@ -170,7 +171,8 @@ std::string Stress(const Args& a) {
       while (elapsed() < seconds) {
         if (held.empty() || random() % 2 == 0) {
           unsigned long long pointer = 0;
-          const int result = Call("cuMemAlloc_v2", &pointer, static_cast<size_t>(1 + random() % largest));
+          const int result =
+              Call("cuMemAlloc_v2", &pointer, static_cast<size_t>(1 + random() % largest));
           if (result == 0) held.push_back(pointer), ++granted;
           if (result == 2) ++refused;
           if (result != 0 && result != 2) ++failed;
@@ -189,8 +191,8 @@ std::string Stress(const Args& a) {
   return std::to_string(granted) + " " + std::to_string(refused) + " " + std::to_string(failed);
 }
 
-// The same question to the driver directly and through the library must give the same function, with
-// the hook in place of a hooked one: `driver` is what the real cuGetProcAddress gives.
+// The same question to the driver directly and through the library must give the same function,
+// with the hook in place of a hooked one: `driver` is what the real cuGetProcAddress gives.
 std::string Lookup(const Args& a) {
   void* function = nullptr;
   int status = -7;
@@ -201,7 +203,8 @@ std::string Lookup(const Args& a) {
   const char* object = "-";
   const char* symbol = "-";
   if (function != nullptr && dladdr(function, &info) != 0) {
-    object = strrchr(info.dli_fname, '/') != nullptr ? strrchr(info.dli_fname, '/') + 1 : info.dli_fname;
+    object =
+        strrchr(info.dli_fname, '/') != nullptr ? strrchr(info.dli_fname, '/') + 1 : info.dli_fname;
     symbol = info.dli_sname != nullptr ? info.dli_sname : "-";
   }
   return std::to_string(result) + " " + std::to_string(status) + " " + object + " " + symbol;
@@ -213,12 +216,14 @@ std::string Find(const Args& a) {
                  : a[1] == "next"  ? RTLD_NEXT
                                    : dlopen(a[1] == "main" ? nullptr : a[1].c_str(), RTLD_NOW);
   dlerror();
-  void* found = a.size() > 3 ? dlvsym(handle, a[2].c_str(), a[3].c_str()) : dlsym(handle, a[2].c_str());
+  void* found =
+      a.size() > 3 ? dlvsym(handle, a[2].c_str(), a[3].c_str()) : dlsym(handle, a[2].c_str());
   const char* error = dlerror();
   Dl_info info = {};
   const char* object = "none";
   if (found != nullptr && dladdr(found, &info) != 0) {
-    object = strrchr(info.dli_fname, '/') != nullptr ? strrchr(info.dli_fname, '/') + 1 : info.dli_fname;
+    object =
+        strrchr(info.dli_fname, '/') != nullptr ? strrchr(info.dli_fname, '/') + 1 : info.dli_fname;
   }
   return std::string(object) + (error != nullptr ? std::string(" error: ") + error : "");
 }
@@ -265,7 +270,8 @@ std::string Fork(const std::string& command);
 
 std::string Nanoseconds(const Args& a) {
   const uint64_t rounds = Number(a[2]);
-  const auto alloc = reinterpret_cast<int (*)(unsigned long long*, size_t)>(Symbol("cuMemAlloc_v2"));
+  const auto alloc =
+      reinterpret_cast<int (*)(unsigned long long*, size_t)>(Symbol("cuMemAlloc_v2"));
   const auto release = reinterpret_cast<int (*)(unsigned long long)>(Symbol("cuMemFree_v2"));
   const auto info = reinterpret_cast<int (*)(size_t*, size_t*)>(Symbol("cuMemGetInfo_v2"));
   const auto find = reinterpret_cast<int (*)(const char*, void**, int, uint64_t, int*)>(
@@ -313,8 +319,9 @@ std::string Execute(const std::string& line) {
   if (c == "newctx") return Made("cuCtxCreate_v2", 0u, static_cast<int>(n(1)));
   if (c == "endctx") return Answer(Call("cuCtxDestroy_v2", p(1)));
   if (c == "info") return Info(a);
-  if (c == "infonull") return Answer(Call("cuMemGetInfo_v2", static_cast<size_t*>(nullptr),
-                                          static_cast<size_t*>(nullptr)));
+  if (c == "infonull")
+    return Answer(
+        Call("cuMemGetInfo_v2", static_cast<size_t*>(nullptr), static_cast<size_t*>(nullptr)));
   if (c == "total") return Made("cuDeviceTotalMem_v2", static_cast<int>(n(1)));
   if (c == "nvmlmem" || c == "nvmlmem2") return NvmlMemory(a);
   if (c == "alloc") return Made("cuMemAlloc_v2", n(1));
@@ -329,10 +336,12 @@ std::string Execute(const std::string& line) {
   if (c == "async") return Made("cuMemAllocAsync", n(1), static_cast<void*>(nullptr));
   if (c == "asyncptsz") return Made("cuMemAllocAsync_ptsz", n(1), static_cast<void*>(nullptr));
   if (c == "pool") return Pool(a);
-  if (c == "frompool") return Made("cuMemAllocFromPoolAsync", n(2), p(1), static_cast<void*>(nullptr));
+  if (c == "frompool")
+    return Made("cuMemAllocFromPoolAsync", n(2), p(1), static_cast<void*>(nullptr));
   if (c == "endpool") return Answer(Call("cuMemPoolDestroy", p(1)));
   if (c == "trim") return Answer(Call("cuMemPoolTrimTo", p(1), n(2)));
-  if (c == "freeasync") return Answer(Call("cuMemFreeAsync", Number(a[1]) + 0ull, static_cast<void*>(nullptr)));
+  if (c == "freeasync")
+    return Answer(Call("cuMemFreeAsync", Number(a[1]) + 0ull, static_cast<void*>(nullptr)));
   if (c == "sync") return Answer(Call("cuCtxSynchronize"));
   if (c == "create" || c == "createhost") return Create(a);
   if (c == "map") return Map(a);

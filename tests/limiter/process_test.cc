@@ -66,7 +66,8 @@ TEST_F(ProcessTest, AfterKillingAllInFullSwingTheBooksAreExact) {
     const uint64_t changes = container_.region().ext.header.devices[0].used_total >> 48;
     for (auto& probe : probes) probe->Send("stress 60 2 " + Text(100 * kMi));
     // In full swing: the tag of the total has moved on by far more than one operation each.
-    while (((container_.region().ext.header.devices[0].used_total >> 48) - changes) % 65536 < 2000) {
+    while (((container_.region().ext.header.devices[0].used_total >> 48) - changes) % 65536 <
+           2000) {
       usleep(1000);
     }
     for (auto& probe : probes) probe->Kill();
@@ -164,7 +165,8 @@ TEST_F(ProcessTest, TrapC_ProcessesOfAnotherPidNamespaceShareTheLimit) {
   inside->Value("alloc " + Text(2000 * kMi));
   auto outside = container_.Start();
   outside->Begin();
-  EXPECT_EQ(outside->Code("alloc " + Text(1000 * kMi)), 2);  // alive, though its pid means nothing here
+  EXPECT_EQ(outside->Code("alloc " + Text(1000 * kMi)),
+            2);  // alive, though its pid means nothing here
   EXPECT_EQ(container_.Used(0), 2 * kContext + 2000 * kMi);
 }
 

@@ -27,7 +27,8 @@ TEST_F(ResolveTest, TrapRtldNext_TheSecondLookUpIsLikeTheFirst) {
 }
 
 TEST_F(ResolveTest, ForeignNamesAreNoneOfOurBusiness) {
-  for (const char* name : {"malloc", "custom", "curl_easy_init", "cu", "c", "nvm", "nv", "n", "curses"}) {
+  for (const char* name :
+       {"malloc", "custom", "curl_easy_init", "cu", "c", "nvm", "nv", "n", "curses"}) {
     Same(std::string("find default ") + name);
     Same(std::string("find main ") + name);
     Same(std::string("find next ") + name);
@@ -59,17 +60,35 @@ TEST_F(ResolveTest, NothingIsFoundWhereNothingIsLoaded) {
 
 // TRAPs of B1: the reference ignores version and flags, invents functions, leaves the status out.
 TEST_F(ResolveTest, CuGetProcAddressGivesTheDriversVariantAndItsHook) {
-  for (const char* symbol :
-       {"cuInit", "cuMemAlloc", "cuMemFree", "cuMemAllocAsync", "cuMemFreeAsync", "cuMemGetInfo",
-        "cuCtxCreate", "cuCtxDestroy", "cuMemAdvise", "cuLaunchKernel", "cuGetProcAddress",
-        "cuDeviceGetName", "cuDevicePrimaryCtxRetain", "cuDevicePrimaryCtxRelease", "cuDeviceTotalMem",
-        "cuMemCreate", "cuStreamSynchronize", "cuMemAllocFromPoolAsync", "cuGraphInstantiate",
-        "cuMemAllocPitch", "cuArrayCreate", "cuNoSuchFunction", "cuMemAlloc_v2", "cuDeviceGetUuid"}) {
-    for (const int version : {2000, 3000, 3020, 7000, 10000, 11000, 11030, 11040, 11080, 12000, 12020,
-                              12080, 13000}) {
+  for (const char* symbol : {"cuInit",
+                             "cuMemAlloc",
+                             "cuMemFree",
+                             "cuMemAllocAsync",
+                             "cuMemFreeAsync",
+                             "cuMemGetInfo",
+                             "cuCtxCreate",
+                             "cuCtxDestroy",
+                             "cuMemAdvise",
+                             "cuLaunchKernel",
+                             "cuGetProcAddress",
+                             "cuDeviceGetName",
+                             "cuDevicePrimaryCtxRetain",
+                             "cuDevicePrimaryCtxRelease",
+                             "cuDeviceTotalMem",
+                             "cuMemCreate",
+                             "cuStreamSynchronize",
+                             "cuMemAllocFromPoolAsync",
+                             "cuGraphInstantiate",
+                             "cuMemAllocPitch",
+                             "cuArrayCreate",
+                             "cuNoSuchFunction",
+                             "cuMemAlloc_v2",
+                             "cuDeviceGetUuid"}) {
+    for (const int version :
+         {2000, 3000, 3020, 7000, 10000, 11000, 11030, 11040, 11080, 12000, 12020, 12080, 13000}) {
       for (const int flags : {0, 1, 2}) {
-        const std::string command = std::string("lookup ") + symbol + " " + std::to_string(version) +
-                                    " " + std::to_string(flags);
+        const std::string command = std::string("lookup ") + symbol + " " +
+                                    std::to_string(version) + " " + std::to_string(flags);
         const std::string expected = bare_->Ask(command);
         std::string actual = probe_->Ask(command);
         // Result, status and the variant's name are the driver's; only the object may be ours.

@@ -73,7 +73,9 @@ class Container {
   std::string region_path() const { return folder_ + "/r.cache"; }
   // The region as another process maps it; the file must be there.
   HamiRegion& region();
-  uint64_t Used(unsigned device) { return region().ext.header.devices[device].used_total & HAMI_BYTES_MASK; }
+  uint64_t Used(unsigned device) {
+    return region().ext.header.devices[device].used_total & HAMI_BYTES_MASK;
+  }
 
   // The card's own figures, by its own books: bytes now and at most so far.
   uint64_t CardUsed(int card);

@@ -88,8 +88,9 @@ struct Visible {
 class VisibleDevicesTest : public ::testing::TestWithParam<Visible> {};
 
 TEST_P(VisibleDevicesTest, TrapB10_TheLimitFollowsTheCard) {
-  Container container(Variables{{"CUDA_DEVICE_MEMORY_LIMIT_0", "3000m"}, {"CUDA_DEVICE_MEMORY_LIMIT_1", "512m"},
-                       {"CUDA_DEVICE_MEMORY_LIMIT_2", "700m"}});
+  Container container(Variables{{"CUDA_DEVICE_MEMORY_LIMIT_0", "3000m"},
+                                {"CUDA_DEVICE_MEMORY_LIMIT_1", "512m"},
+                                {"CUDA_DEVICE_MEMORY_LIMIT_2", "700m"}});
   auto names = container.Start();
   names->Code("nvmlinit");
   const std::string uuid = container.region().v1.uuids[1];
@@ -107,12 +108,14 @@ TEST_P(VisibleDevicesTest, TrapB10_TheLimitFollowsTheCard) {
   EXPECT_EQ(container.Used(0), 0u);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Ways, VisibleDevicesTest,
-    ::testing::Values(Visible{"Subset", "1", false}, Visible{"SubsetNvmlFirst", "1", true},
-                      Visible{"Reordered", "1,0", false}, Visible{"ReorderedNvmlFirst", "1,0,2", true},
-                      Visible{"ByUuid", "uuid", false}, Visible{"ByUuidNvmlFirst", "uuid", true}),
-    [](const auto& test) { return test.param.name; });
+INSTANTIATE_TEST_SUITE_P(Ways, VisibleDevicesTest,
+                         ::testing::Values(Visible{"Subset", "1", false},
+                                           Visible{"SubsetNvmlFirst", "1", true},
+                                           Visible{"Reordered", "1,0", false},
+                                           Visible{"ReorderedNvmlFirst", "1,0,2", true},
+                                           Visible{"ByUuid", "uuid", false},
+                                           Visible{"ByUuidNvmlFirst", "uuid", true}),
+                         [](const auto& test) { return test.param.name; });
 
 }  // namespace
 }  // namespace hami::limiter::testing

@@ -11,10 +11,14 @@ constexpr int kGoodLooks = 3;
 
 std::string_view HealthStateText(HealthState state) {
   switch (state) {
-    case HealthState::kHealthy: return "healthy";
-    case HealthState::kSuspect: return "suspect";
-    case HealthState::kUnhealthy: return "unhealthy";
-    case HealthState::kRecovering: return "recovering";
+    case HealthState::kHealthy:
+      return "healthy";
+    case HealthState::kSuspect:
+      return "suspect";
+    case HealthState::kUnhealthy:
+      return "unhealthy";
+    case HealthState::kRecovering:
+      return "recovering";
   }
   return "unknown";
 }
@@ -22,8 +26,8 @@ std::string_view HealthStateText(HealthState state) {
 void CardHealth::Look(Entry& entry, const std::string& fault, MonoTime now) {
   if (!fault.empty()) {
     entry.good_looks = 0;
-    entry.state = entry.state == HealthState::kHealthy ? HealthState::kSuspect
-                                                       : HealthState::kUnhealthy;
+    entry.state =
+        entry.state == HealthState::kHealthy ? HealthState::kSuspect : HealthState::kUnhealthy;
     entry.reason = fault;
     return;
   }

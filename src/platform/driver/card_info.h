@@ -14,13 +14,13 @@
 namespace hami::driver {
 
 struct CardInfo {
-  uint32_t index = 0;              // the management library's
-  uint32_t minor = 0;              // of the device node
+  uint32_t index = 0;  // the management library's
+  uint32_t minor = 0;  // of the device node
   std::string uuid;
-  std::string model;               // as the scheduler expects it
-  std::string pci_bus_id;          // "0000:3b:00.0", "" unknown
+  std::string model;       // as the scheduler expects it
+  std::string pci_bus_id;  // "0000:3b:00.0", "" unknown
   std::optional<int> numa;
-  std::optional<Bytes> memory;     // nothing: the library cannot tell (unified memory)
+  std::optional<Bytes> memory;  // nothing: the library cannot tell (unified memory)
   bool mig_enabled = false;
   std::string compute_capability;  // "9.0", "" unknown
   std::string device_node;         // "/dev/nvidia0"
@@ -30,8 +30,8 @@ struct CardInfo {
 
 // Something a driver reported about a card by itself.
 struct HealthEvent {
-  std::string uuid;                // "" = the library could not say which: all of them
-  uint64_t code = 0;               // the vendor's number (NVIDIA: XID)
+  std::string uuid;   // "" = the library could not say which: all of them
+  uint64_t code = 0;  // the vendor's number (NVIDIA: XID)
   bool operator==(const HealthEvent&) const = default;
 };
 

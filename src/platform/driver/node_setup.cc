@@ -9,15 +9,15 @@ namespace hami::driver {
 namespace {
 
 Error OutOfRange(std::string_view flag, const std::string& value, std::string_view expected) {
-  return {Code::kInvalidArgument, "invalid " + std::string(flag) + " " + value + ": expected " +
-                                      std::string(expected)};
+  return {Code::kInvalidArgument,
+          "invalid " + std::string(flag) + " " + value + ": expected " + std::string(expected)};
 }
 
 Result<void> Apply(const Tuning& tuning, protocol::NodeSettings& settings) {
   if (tuning.split_count) {
     if (*tuning.split_count < 1 || *tuning.split_count > 10'000) {
-      return Fail(OutOfRange("--device-split-count", std::to_string(*tuning.split_count),
-                             "1 to 10000"));
+      return Fail(
+          OutOfRange("--device-split-count", std::to_string(*tuning.split_count), "1 to 10000"));
     }
     settings.split_count = static_cast<int32_t>(*tuning.split_count);
   }
@@ -40,8 +40,8 @@ Result<void> Apply(const Tuning& tuning, protocol::NodeSettings& settings) {
 
 Result<void> CheckMode(const protocol::NodeSettings& settings, const std::string& node) {
   if (settings.mode == protocol::OperatingMode::kMig) {
-    return Fail(Code::kUnimplemented, "node " + node +
-                                          ": operatingmode mig is not supported yet: hami-core is");
+    return Fail(Code::kUnimplemented,
+                "node " + node + ": operatingmode mig is not supported yet: hami-core is");
   }
   if (!settings.mig_strategy.empty() && settings.mig_strategy != "none") {
     return Fail(Code::kUnimplemented, "node " + node + ": migstrategy " + settings.mig_strategy +
@@ -74,8 +74,7 @@ Result<VendorSetup> SetupVendor(FileSystem& fs, SetupInput input) {
   if (!input.overrides_json.empty()) {
     if (auto parsed = protocol::ParseNodeOverrides(input.overrides_json)) {
       overrides = *std::move(parsed);
-      out.warnings.insert(out.warnings.end(), overrides.warnings.begin(),
-                          overrides.warnings.end());
+      out.warnings.insert(out.warnings.end(), overrides.warnings.begin(), overrides.warnings.end());
     } else {
       out.overrides_broken = true;
       out.warnings.push_back("config.json is not used: " + parsed.error().message);
@@ -92,10 +91,9 @@ Result<VendorSetup> SetupVendor(FileSystem& fs, SetupInput input) {
   }
   out.priority_resource = nvidia.priority_name;
   out.disable_core_limit = input.tuning.disable_core_limit.value_or(nvidia.disable_core_limit);
-  const LimiterSettings limiter{
-      .oversubscribe = out.settings.memory_scaling > 1,
-      .disable_core_limit = out.disable_core_limit,
-      .log_level = std::to_string(out.settings.log_level)};
+  const LimiterSettings limiter{.oversubscribe = out.settings.memory_scaling > 1,
+                                .disable_core_limit = out.disable_core_limit,
+                                .log_level = std::to_string(out.settings.log_level)};
   TRY_ASSIGN(XidFilter filter, XidFilter::Parse(input.health_off, input.health_on));
   out.vendor = MakeNvidiaNode(fs, std::move(input.options.nvidia), limiter, std::move(filter));
   return out;

@@ -40,23 +40,23 @@ struct SetupInput {
   const FlagSet& given;
   VendorOptions options;
   Tuning tuning;
-  std::string config_yaml;                    // device-config.yaml, "" = none
-  std::string overrides_json;                 // config.json, "" = none
+  std::string config_yaml;     // device-config.yaml, "" = none
+  std::string overrides_json;  // config.json, "" = none
   std::string node;
   std::map<std::string, std::string, std::less<>> labels;  // of the node
-  std::string health_off;                     // DP_DISABLE_HEALTHCHECKS
-  std::string health_on;                      // DP_ENABLE_HEALTHCHECKS
+  std::string health_off;                                  // DP_DISABLE_HEALTHCHECKS
+  std::string health_on;                                   // DP_ENABLE_HEALTHCHECKS
 };
 
 struct VendorSetup {
   std::unique_ptr<NodeVendor> vendor;
   protocol::VendorKeys keys;
   protocol::NodeSettings settings;
-  std::string resource;            // registered with kubelet
+  std::string resource;  // registered with kubelet
   std::string priority_resource;
   bool disable_core_limit = false;
   std::vector<std::string> warnings;
-  bool overrides_broken = false;   // config.json could not be read: the node runs without it
+  bool overrides_broken = false;  // config.json could not be read: the node runs without it
 };
 
 // Errors: kInvalidArgument naming file and key; kUnimplemented for what this build does not do yet.

@@ -1,5 +1,5 @@
-// NodeVendor: everything the node service asks of a vendor: its cards, what a container gets, what an
-// event means. One implementation per vendor; the service itself knows no vendor.
+// NodeVendor: everything the node service asks of a vendor: its cards, what a container gets, what
+// an event means. One implementation per vendor; the service itself knows no vendor.
 //
 // Load and Prepare block on the driver and the disk: one driver thread. The rest is thread-safe.
 #pragma once
@@ -19,12 +19,12 @@ namespace hami::driver {
 class NodeVendor {
  public:
   virtual ~NodeVendor() = default;
-  virtual std::string_view word() const = 0;        // in allocation strings and the registry
+  virtual std::string_view word() const = 0;  // in allocation strings and the registry
   // "gpu" of "vendor.com/gpu" -> base name of the plugin's socket.
   virtual std::string SocketName(std::string_view resource) const = 0;
   // Loads the management library; harmless when it is loaded already.
   virtual Result<void> Load() = 0;
-  virtual Backend& backend() = 0;                    // after a successful Load
+  virtual Backend& backend() = 0;  // after a successful Load
   // Brings the host's files (CDI specs) in step with the cards; writes only what differs.
   virtual Result<void> Prepare(const std::vector<CardInfo>& cards) = 0;
   virtual ContainerEdits Edits(const EditRequest& request) const = 0;

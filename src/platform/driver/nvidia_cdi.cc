@@ -40,7 +40,8 @@ bool AllDigits(std::string_view text) {
   return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
 }
 
-// The soname under which programs ask for "libX.so.<version>": "libX.so.<n>" beside it, if there is.
+// The soname under which programs ask for "libX.so.<version>": "libX.so.<n>" beside it, if there
+// is.
 std::string SonameOf(const std::string& name, const std::string& version,
                      const std::vector<std::string>& folder) {
   const std::string stem = name.substr(0, name.size() - version.size());  // "libX.so."

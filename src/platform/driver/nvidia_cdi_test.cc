@@ -19,12 +19,12 @@ class NvidiaCdiTest : public testing::Test {
   NvidiaCdiTest() {
     std::string pattern = (std::filesystem::temp_directory_path() / "hami-cdi-XXXXXX").string();
     root_ = ::mkdtemp(pattern.data());
-    for (const char* file :
-         {"/usr/lib/x86_64-linux-gnu/libcuda.so.550.54.15", "/usr/lib/x86_64-linux-gnu/libcuda.so.1",
-          "/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.550.54.15",
-          "/usr/lib/x86_64-linux-gnu/libnvidia-gpucomp.so.550.54.15",
-          "/usr/lib/x86_64-linux-gnu/libother.so.1", "/usr/bin/nvidia-smi", "/dev/nvidiactl",
-          "/dev/nvidia4", "/dev/nvidia5", "/dev/nvidia-fs0"}) {
+    for (const char* file : {"/usr/lib/x86_64-linux-gnu/libcuda.so.550.54.15",
+                             "/usr/lib/x86_64-linux-gnu/libcuda.so.1",
+                             "/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.550.54.15",
+                             "/usr/lib/x86_64-linux-gnu/libnvidia-gpucomp.so.550.54.15",
+                             "/usr/lib/x86_64-linux-gnu/libother.so.1", "/usr/bin/nvidia-smi",
+                             "/dev/nvidiactl", "/dev/nvidia4", "/dev/nvidia5", "/dev/nvidia-fs0"}) {
       Touch(root_ + file);
     }
   }
@@ -37,16 +37,15 @@ class NvidiaCdiTest : public testing::Test {
 };
 
 TEST_F(NvidiaCdiTest, LibrariesAreFoundWithTheirSonames) {
-  const DriverFiles files =
-      FindDriverFiles(RealFileSystem(), {root_, "/opt/driver"}, "550.54.15");
+  const DriverFiles files = FindDriverFiles(RealFileSystem(), {root_, "/opt/driver"}, "550.54.15");
   const std::string host = "/opt/driver/usr/lib/x86_64-linux-gnu/";
-  EXPECT_EQ(files.libraries, (std::vector<std::pair<std::string, std::string>>{
-                                 {host + "libcuda.so.550.54.15", "libcuda.so.550.54.15"},
-                                 {host + "libcuda.so.550.54.15", "libcuda.so.1"},
-                                 {host + "libnvidia-gpucomp.so.550.54.15",
-                                  "libnvidia-gpucomp.so.550.54.15"},
-                                 {host + "libnvidia-ml.so.550.54.15", "libnvidia-ml.so.550.54.15"},
-                                 {host + "libnvidia-ml.so.550.54.15", "libnvidia-ml.so.1"}}));
+  EXPECT_EQ(files.libraries,
+            (std::vector<std::pair<std::string, std::string>>{
+                {host + "libcuda.so.550.54.15", "libcuda.so.550.54.15"},
+                {host + "libcuda.so.550.54.15", "libcuda.so.1"},
+                {host + "libnvidia-gpucomp.so.550.54.15", "libnvidia-gpucomp.so.550.54.15"},
+                {host + "libnvidia-ml.so.550.54.15", "libnvidia-ml.so.550.54.15"},
+                {host + "libnvidia-ml.so.550.54.15", "libnvidia-ml.so.1"}}));
   EXPECT_EQ(files.programs, (std::vector<std::pair<std::string, std::string>>{
                                 {"/opt/driver/usr/bin/nvidia-smi", "/usr/bin/nvidia-smi"}}));
 }
@@ -58,9 +57,9 @@ TEST_F(NvidiaCdiTest, SpecNamesNodesLibrariesAndExtraMountsAndHasNoHooks) {
   CardInfo card;
   card.uuid = "GPU-a";
   card.device_node = "/dev/nvidia4";
-  const CdiSpec spec = GpuSpec(
-      options, facts, FindDriverFiles(RealFileSystem(), {root_, "/opt/driver"}, "550.54.15"),
-      {card});
+  const CdiSpec spec =
+      GpuSpec(options, facts,
+              FindDriverFiles(RealFileSystem(), {root_, "/opt/driver"}, "550.54.15"), {card});
   EXPECT_EQ(spec.file_name, "k8s.device-plugin.nvidia.com-gpu.json");
   auto json = ParseJson(spec.json);
   ASSERT_TRUE(json.has_value()) << spec.json;

@@ -109,9 +109,8 @@ void AddDeviceNodes(const NvidiaOptions& options, const NodeFacts& facts,
   }
   nodes.insert(nodes.end(), facts.imex_nodes.begin(), facts.imex_nodes.end());
   for (const std::string& node : nodes) {
-    const EditDevice device{.container_path = node,
-                            .host_path = Joined(facts.dev_root, node),
-                            .permissions = "rw"};
+    const EditDevice device{
+        .container_path = node, .host_path = Joined(facts.dev_root, node), .permissions = "rw"};
     if (std::ranges::find(edits.devices, device) == edits.devices.end()) {
       edits.devices.push_back(device);
     }

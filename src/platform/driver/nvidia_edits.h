@@ -13,17 +13,17 @@ namespace hami::driver {
 
 // What the limiter is told beside the shares.
 struct LimiterSettings {
-  bool oversubscribe = false;      // memory scaling above 1
+  bool oversubscribe = false;  // memory scaling above 1
   bool disable_core_limit = false;
-  std::string log_level;           // "" = leave it to the library
+  std::string log_level;  // "" = leave it to the library
 };
 
 // What exists on this node.
 struct NodeFacts {
-  std::string dev_root = "/";                 // host root of device nodes
-  std::vector<std::string> control_nodes;     // "/dev/nvidiactl", ...
+  std::string dev_root = "/";              // host root of device nodes
+  std::vector<std::string> control_nodes;  // "/dev/nvidiactl", ...
   std::vector<std::string> imex_nodes;
-  bool has_gdrcopy = false;                   // a CDI spec of that class was written
+  bool has_gdrcopy = false;  // a CDI spec of that class was written
   bool has_gds = false;
   bool has_mofed = false;
 };

@@ -43,10 +43,8 @@ TEST(NvidiaEditsTest, EnvvarIsExactlyTheReferencesAnswer) {
 }
 
 TEST(NvidiaEditsTest, CdiCriNamesDevicesAndSetsNoVisibleDevices) {
-  const ContainerEdits edits =
-      NvidiaEdits(With({"cdi-cri"}), NodeFacts{}, {}, Request({kSlice}));
-  EXPECT_EQ(edits.cdi_devices,
-            std::vector<std::string>{"k8s.device-plugin.nvidia.com/gpu=GPU-a"});
+  const ContainerEdits edits = NvidiaEdits(With({"cdi-cri"}), NodeFacts{}, {}, Request({kSlice}));
+  EXPECT_EQ(edits.cdi_devices, std::vector<std::string>{"k8s.device-plugin.nvidia.com/gpu=GPU-a"});
   EXPECT_FALSE(edits.envs.contains("NVIDIA_VISIBLE_DEVICES"));
   EXPECT_EQ(edits.envs.at("CUDA_DEVICE_MEMORY_LIMIT_0"), "3000m");
 }
@@ -136,9 +134,8 @@ TEST(NvidiaEditsTest, DeviceSpecsAreThoseThatExistAndTheShares) {
   EXPECT_EQ(edits.devices,
             (std::vector<EditDevice>{{"/dev/nvidiactl", "/opt/driver/dev/nvidiactl", "rw"},
                                      {"/dev/nvidia5", "/opt/driver/dev/nvidia5", "rw"}}));
-  EXPECT_EQ(edits.cdi_devices,
-            (std::vector<std::string>{"k8s.device-plugin.nvidia.com/gpu=2",
-                                      "k8s.device-plugin.nvidia.com/gds=all"}));
+  EXPECT_EQ(edits.cdi_devices, (std::vector<std::string>{"k8s.device-plugin.nvidia.com/gpu=2",
+                                                         "k8s.device-plugin.nvidia.com/gds=all"}));
   EXPECT_EQ(edits.envs.at("NVIDIA_GDS"), "enabled");
 }
 
@@ -150,14 +147,17 @@ TEST(NvidiaOptionsTest, WrongValuesAreRefusedInTheReferencesWords) {
     return result ? std::string() : result.error().message;
   };
   EXPECT_EQ(message([](NvidiaOptions&) {}), "");
-  EXPECT_TRUE(message([](auto& o) { o.list_strategies = {"magic"}; })
-                  .starts_with("invalid --device-list-strategy option: magic"));
+  EXPECT_TRUE(message([](auto& o) {
+                o.list_strategies = {"magic"};
+              }).starts_with("invalid --device-list-strategy option: magic"));
   EXPECT_EQ(message([](auto& o) { o.id_strategy = "name"; }),
             "invalid --device-id-strategy option: name");
   EXPECT_EQ(message([](auto& o) { o.mig_strategy = "some"; }), "unknown MIG strategy: some");
   EXPECT_TRUE(message([](auto& o) { o.mig_strategy = "mixed"; }).find("not supported yet") !=
               std::string::npos);
-  EXPECT_EQ(message([](auto& o) { o.imex_channels = {"1", "2"}; }),
+  EXPECT_EQ(message([](auto& o) {
+              o.imex_channels = {"1", "2"};
+            }),
             "invalid IMEX channel IDs: [1, 2]");
   EXPECT_NE(message([](auto& o) { o.cdi_extra_mounts = {"relative:/x"}; }), "");
 }

@@ -145,8 +145,8 @@ class NvmlBackend final : public Backend {
       card.fault = "get UUID of NVML device " + std::to_string(index) + ": " + Text(r);
     }
     text = {};
-    if (const Return r = nvml_.name ? nvml_.name(handle, text.data(), text.size() - 1)
-                                    : nvml::kNotSupported;
+    if (const Return r =
+            nvml_.name ? nvml_.name(handle, text.data(), text.size() - 1) : nvml::kNotSupported;
         r == nvml::kSuccess) {
       card.model = Bounded(text);
       if (!card.model.starts_with("NVIDIA")) card.model.insert(0, "NVIDIA-");
@@ -189,8 +189,9 @@ class NvmlBackend final : public Backend {
       card.pci_bus_id = SysfsBusId(Bounded(id));
       auto text = fs_.Read(options_.sysfs + "/bus/pci/devices/" + card.pci_bus_id + "/numa_node");
       int node = -1;
-      if (text && std::from_chars(text->data(), text->data() + text->size(), node).ec ==
-                      std::errc() && node >= 0) {
+      if (text &&
+          std::from_chars(text->data(), text->data() + text->size(), node).ec == std::errc() &&
+          node >= 0) {
         card.numa = node;
         return;
       }
@@ -291,9 +292,9 @@ Result<std::unique_ptr<Backend>> LoadNvml(FileSystem& fs, NvmlOptions options) {
     }
     if (const Return r = table.init(); r != nvml::kSuccess) {
       const char* text = table.error_string ? table.error_string(r) : nullptr;
-      return Fail(Code::kUnavailable, "Failed to initialize NVML: " +
-                                          std::string(text ? text : std::to_string(r)) + " (" +
-                                          file + ")");
+      return Fail(Code::kUnavailable,
+                  "Failed to initialize NVML: " + std::string(text ? text : std::to_string(r)) +
+                      " (" + file + ")");
     }
     return std::unique_ptr<Backend>(
         std::make_unique<NvmlBackend>(fs, std::move(options), library, table));

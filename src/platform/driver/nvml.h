@@ -1,7 +1,7 @@
 // NVML: NVIDIA's management library, found and loaded at run time; nothing is linked.
 //
-// Each symbol is optional: what a driver does not export is unknown, never a crash. One nvmlInit for
-// the life of the object (it costs up to a second on big nodes). Thread-safe as NVML is.
+// Each symbol is optional: what a driver does not export is unknown, never a crash. One nvmlInit
+// for the life of the object (it costs up to a second on big nodes). Thread-safe as NVML is.
 #pragma once
 
 #include <memory>
@@ -15,8 +15,8 @@
 namespace hami::driver {
 
 struct NvmlOptions {
-  std::string library;             // exact file; "" = search
-  std::string driver_root;         // where the host's driver root is mounted here; "" = none
+  std::string library;      // exact file; "" = search
+  std::string driver_root;  // where the host's driver root is mounted here; "" = none
   std::string sysfs = "/sys";
 };
 

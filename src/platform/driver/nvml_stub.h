@@ -5,7 +5,7 @@ struct NvmlStub {
   int init = 0;
   int count_result = 0;
   unsigned count = 2;
-  int handle_result[4] = {};   // per index
+  int handle_result[4] = {};  // per index
   int memory_result[4] = {};
   const char* name = "Tesla P4";
   bool unterminated = false;   // texts without a terminator

@@ -27,8 +27,8 @@ class NvmlTest : public testing::Test {
   ~NvmlTest() override { std::filesystem::remove_all(sysfs_); }
 
   std::unique_ptr<Backend> Load() {
-    auto backend = LoadNvml(RealFileSystem(),
-                            {.library = HAMI_NVML_STUB, .driver_root = "", .sysfs = sysfs_});
+    auto backend =
+        LoadNvml(RealFileSystem(), {.library = HAMI_NVML_STUB, .driver_root = "", .sysfs = sysfs_});
     EXPECT_TRUE(backend.has_value());
     return backend ? std::move(*backend) : nullptr;
   }
@@ -110,8 +110,8 @@ TEST_F(NvmlTest, FailedInitKeepsTheReferencesWords) {
 }
 
 TEST_F(NvmlTest, MissingLibraryNamesWhatWasTried) {
-  auto backend = LoadNvml(RealFileSystem(), {.library = "/none/libnvidia-ml.so.1",
-                                             .driver_root = ""});
+  auto backend =
+      LoadNvml(RealFileSystem(), {.library = "/none/libnvidia-ml.so.1", .driver_root = ""});
   ASSERT_FALSE(backend.has_value());
   EXPECT_EQ(backend.error().code, Code::kNotFound);
   EXPECT_NE(backend.error().message.find("/none/libnvidia-ml.so.1"), std::string::npos);

@@ -12,7 +12,7 @@ std::shared_ptr<grpc::Channel> UnixChannel(const std::string& path) {
 
 std::chrono::system_clock::time_point Deadline(Duration timeout) {
   return std::chrono::time_point_cast<std::chrono::system_clock::duration>(SystemClock().Now() +
-                                                                          timeout);
+                                                                           timeout);
 }
 
 }  // namespace hami::kubelet

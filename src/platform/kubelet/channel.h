@@ -13,8 +13,8 @@ class Channel;
 
 namespace hami::kubelet {
 
-// A fresh connection each time: the shared pool of gRPC would hand a restarted kubelet's clients the
-// back-off of the socket that has gone.
+// A fresh connection each time: the shared pool of gRPC would hand a restarted kubelet's clients
+// the back-off of the socket that has gone.
 std::shared_ptr<grpc::Channel> UnixChannel(const std::string& path);
 
 // `timeout` from now, in the form that gRPC takes.

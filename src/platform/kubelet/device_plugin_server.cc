@@ -53,8 +53,8 @@ void Encode(const ContainerResponse& in, v1beta1::ContainerAllocateResponse* out
 
 class Stream;
 
-// The newest device list and who wants it. gRPC never runs a reaction inside StartWrite or Finish, so
-// both are called with the lock held.
+// The newest device list and who wants it. gRPC never runs a reaction inside StartWrite or Finish,
+// so both are called with the lock held.
 struct Board {
   std::mutex mutex;
   uint64_t version GUARDED_BY(mutex) = 0;  // 0: nothing published yet
@@ -163,11 +163,10 @@ class Service final : public v1beta1::DevicePlugin::CallbackService {
       v1beta1::PreferredAllocationResponse* response) override {
     std::vector<PreferredRequest> containers;
     for (const auto& c : request->container_requests()) {
-      containers.push_back({.available = {c.available_deviceids().begin(),
-                                          c.available_deviceids().end()},
-                            .must_include = {c.must_include_deviceids().begin(),
-                                             c.must_include_deviceids().end()},
-                            .size = c.allocation_size()});
+      containers.push_back(
+          {.available = {c.available_deviceids().begin(), c.available_deviceids().end()},
+           .must_include = {c.must_include_deviceids().begin(), c.must_include_deviceids().end()},
+           .size = c.allocation_size()});
     }
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
     handler_.Prefer(std::move(containers),

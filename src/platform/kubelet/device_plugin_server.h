@@ -1,8 +1,8 @@
 // DevicePluginServer: serves v1beta1.DevicePlugin for one resource on one unix socket.
 //
 // One object is one life of the socket file; ResourceEndpoint makes a new one when kubelet removed
-// the file. The device list is a versioned state: each stream gets the newest version as fast as its
-// own reader takes it, none waits for another, and none is needed for Publish to return
+// the file. The device list is a versioned state: each stream gets the newest version as fast as
+// its own reader takes it, none waits for another, and none is needed for Publish to return
 // (spec/device-plugin.md 2, traps 19 and 20). Thread-safe.
 #pragma once
 

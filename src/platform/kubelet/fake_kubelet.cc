@@ -67,8 +67,7 @@ struct FakeKubelet::Impl {
     grpc::ClientContext context;
     context.set_deadline(Deadline(std::chrono::seconds(10)));
     v1beta1::DevicePluginOptions options;
-    const grpc::Status status =
-        stub->GetDevicePluginOptions(&context, v1beta1::Empty(), &options);
+    const grpc::Status status = stub->GetDevicePluginOptions(&context, v1beta1::Empty(), &options);
     if (!status.ok()) return status;
     std::lock_guard lock(mutex);
     const int mine = ++generation[request.resource_name()];

@@ -1,9 +1,9 @@
 // FakeKubelet: the other end of the device plugin API, for tests. Test code only.
 //
-// Serves Registration (and PodResources when asked) on real unix sockets and behaves as kubelet does:
-// at start it removes every socket in its folder; at Register it dials back, asks for the options and
-// opens ListAndWatch (spec/device-plugin.md 2). What a real kubelet cannot be made to do is added:
-// refusing registrations, two streams, a stream that is not read. Thread-safe.
+// Serves Registration (and PodResources when asked) on real unix sockets and behaves as kubelet
+// does: at start it removes every socket in its folder; at Register it dials back, asks for the
+// options and opens ListAndWatch (spec/device-plugin.md 2). What a real kubelet cannot be made to
+// do is added: refusing registrations, two streams, a stream that is not read. Thread-safe.
 #pragma once
 
 #include <functional>
@@ -43,7 +43,8 @@ class FakeKubelet {
 
   // Registrations since construction.
   int registrations() const;
-  // Waits until `predicate` holds for the newest registration of the resource; false after a minute.
+  // Waits until `predicate` holds for the newest registration of the resource; false after a
+  // minute.
   bool WaitFor(const std::string& resource, const std::function<bool(const Plugin&)>& predicate);
 
   Result<std::vector<ContainerResponse>> Allocate(const std::string& resource,

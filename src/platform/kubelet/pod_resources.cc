@@ -14,8 +14,8 @@ Result<std::vector<HeldDevices>> ListHeldDevices(const std::string& socket, Dura
   v1::ListPodResourcesResponse reply;
   const grpc::Status status = stub->List(&context, v1::ListPodResourcesRequest(), &reply);
   if (!status.ok()) {
-    return Fail(Code::kUnavailable, "list pod resources at " + socket + ": " +
-                                        status.error_message());
+    return Fail(Code::kUnavailable,
+                "list pod resources at " + socket + ": " + status.error_message());
   }
   std::vector<HeldDevices> held;
   for (const v1::PodResources& pod : reply.pod_resources()) {

@@ -9,8 +9,8 @@
 
 namespace hami::kubelet {
 
-// Ids of one resource held by one container. Ordinary init containers are not listed by kubelet, nor
-// is an Allocate still in flight.
+// Ids of one resource held by one container. Ordinary init containers are not listed by kubelet,
+// nor is an Allocate still in flight.
 struct HeldDevices {
   std::string ns;
   std::string pod;

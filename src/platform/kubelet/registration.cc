@@ -55,8 +55,9 @@ class RegistryService final : public pluginregistration::Registration::CallbackS
       pluginregistration::RegistrationStatusResponse*) override {
     registered_ = status->plugin_registered();
     if (!status->plugin_registered()) {
-      LOG(kWarn, "kubelet refused the plugin").Kv("resource", resource_).Kv("error",
-                                                                           status->error());
+      LOG(kWarn, "kubelet refused the plugin")
+          .Kv("resource", resource_)
+          .Kv("error", status->error());
     }
     return Done(context);
   }

@@ -20,8 +20,9 @@ struct Registration {
 // that must be serving. Errors: kUnavailable with kubelet's words.
 Result<void> RegisterWithKubelet(const Registration& registration, Duration timeout);
 
-// Other way: kubelet's plugin watcher finds a socket in plugins_registry and asks. Survives kubelet's
-// restarts by itself. One thread-safe object per resource; the destructor removes the socket.
+// Other way: kubelet's plugin watcher finds a socket in plugins_registry and asks. Survives
+// kubelet's restarts by itself. One thread-safe object per resource; the destructor removes the
+// socket.
 class RegistrySocket {
  public:
   // `endpoint` is the absolute path of the plugin's own socket.

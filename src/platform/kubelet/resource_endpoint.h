@@ -1,9 +1,9 @@
 // ResourceEndpoint: one resource offered to kubelet, for as long as the object lives.
 //
-// Owns a thread that keeps three things true: our socket is served, kubelet that listens now knows us,
-// and both are repaired within a second when kubelet restarts, removes sockets, or the folder is made
-// anew. Registration is retried with a backoff of 100 ms to 2 s (spec/device-plugin.md 2, 16.25).
-// Publish and status are thread-safe.
+// Owns a thread that keeps three things true: our socket is served, kubelet that listens now knows
+// us, and both are repaired within a second when kubelet restarts, removes sockets, or the folder
+// is made anew. Registration is retried with a backoff of 100 ms to 2 s (spec/device-plugin.md
+// 2, 16.25). Publish and status are thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -23,11 +23,11 @@ enum class RegistrationWay : uint8_t { kAuto, kSocket, kWatcher };
 Result<RegistrationWay> ParseRegistrationWay(std::string_view text);
 
 struct EndpointOptions {
-  std::string folder;          // where our socket goes: kubelet's device-plugins
-  std::string socket_name;     // "hami-nvidia-gpu.sock"
-  std::string kubelet_socket;  // "": serve, but register with nobody
-  std::string registry_folder; // plugins_registry; "": the watcher's way is not possible
-  std::string resource;        // "nvidia.com/gpu"
+  std::string folder;           // where our socket goes: kubelet's device-plugins
+  std::string socket_name;      // "hami-nvidia-gpu.sock"
+  std::string kubelet_socket;   // "": serve, but register with nobody
+  std::string registry_folder;  // plugins_registry; "": the watcher's way is not possible
+  std::string resource;         // "nvidia.com/gpu"
   bool preferred_allocation = false;
   RegistrationWay way = RegistrationWay::kAuto;
   Duration watcher_after = std::chrono::seconds(60);

@@ -235,7 +235,10 @@ TEST_F(ResourceEndpointTest, WatcherWayServesASocketForKubeletToFind) {
 
 TEST_F(ResourceEndpointTest, PodResourcesAreRead) {
   kubelet_->Start();
-  const HeldDevices held{.ns = "ns", .pod = "p", .container = "c", .resource = kResource,
+  const HeldDevices held{.ns = "ns",
+                         .pod = "p",
+                         .container = "c",
+                         .resource = kResource,
                          .ids = {"GPU-1-0", "GPU-1-1"}};
   kubelet_->SetHeld({held});
   auto listed = ListHeldDevices(kubelet_->pod_resources_socket(), std::chrono::seconds(60));

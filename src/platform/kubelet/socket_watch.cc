@@ -37,9 +37,9 @@ SocketWatch::~SocketWatch() {
 
 void SocketWatch::Arm() {
   // Adding a watch again for the same inode changes nothing; for a new folder it is what we need.
-  ::inotify_add_watch(inotify_, folder_.c_str(),
-                      IN_CREATE | IN_DELETE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE_SELF |
-                          IN_MOVE_SELF);
+  ::inotify_add_watch(
+      inotify_, folder_.c_str(),
+      IN_CREATE | IN_DELETE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE_SELF | IN_MOVE_SELF);
   ::inotify_add_watch(inotify_, parent_.c_str(), IN_CREATE | IN_MOVED_TO);
 }
 

@@ -38,10 +38,12 @@ ProcessCard OwnCard(const HamiExtSlotDevice& device) {
 }
 
 ProcessCard ReferenceCard(const HamiV1Used& used) {
-  return {AsBytes(used.data_size), AsBytes(used.context_size), AsBytes(used.module_size), {}, {}, {}};
+  return {
+      AsBytes(used.data_size), AsBytes(used.context_size), AsBytes(used.module_size), {}, {}, {}};
 }
 
-// noinline: g++ 12 otherwise believes that a short string's own buffer could be read beyond its end.
+// noinline: g++ 12 otherwise believes that a short string's own buffer could be read beyond its
+// end.
 [[gnu::noinline]] bool IsRegion(std::string_view bytes) {
   if (bytes.size() < HAMI_V1_SIZE) return false;
   const auto word = [bytes](size_t offset) {
@@ -106,7 +108,8 @@ Result<Snapshot> Read(const std::string& path) {
   const bool own_block = HasOwnBlock(bytes);
   bytes.resize(std::max(bytes.size(), sizeof(HamiRegion)));
   const auto& region = *reinterpret_cast<const HamiRegion*>(bytes.data());
-  Snapshot snapshot{.own_block = own_block, .priority = region.v1.priority, .cards = {}, .processes = {}};
+  Snapshot snapshot{
+      .own_block = own_block, .priority = region.v1.priority, .cards = {}, .processes = {}};
   const size_t cards = std::min<size_t>(region.v1.device_num, HAMI_V1_DEVICES);
   const int slots = std::clamp<int>(region.v1.proc_num, 0, HAMI_V1_SLOTS);
   for (int slot = 0; slot < slots; ++slot) {
@@ -114,8 +117,10 @@ Result<Snapshot> Read(const std::string& path) {
     snapshot.processes.push_back(UsageOf(region, slot, cards, own_block));
   }
   for (size_t i = 0; i < cards; ++i) {
-    CardUsage card{.uuid = TextOf(region.v1.uuids[i]), .limit = AsBytes(region.v1.limit[i]),
-                   .cores = Percent{static_cast<int64_t>(region.v1.sm_limit[i])}, .used = {}};
+    CardUsage card{.uuid = TextOf(region.v1.uuids[i]),
+                   .limit = AsBytes(region.v1.limit[i]),
+                   .cores = Percent{static_cast<int64_t>(region.v1.sm_limit[i])},
+                   .used = {}};
     for (const ProcessUsage& process : snapshot.processes) card.used += process.cards[i].Total();
     if (own_block) card.used = AsBytes(region.ext.header.devices[i].used_total & HAMI_BYTES_MASK);
     snapshot.cards.push_back(std::move(card));

@@ -44,8 +44,8 @@ struct ProcessCard {
 };
 struct ProcessUsage {
   int slot = 0;
-  int pid = 0;       // as the container sees it
-  int host_pid = 0;  // 0 = unknown
+  int pid = 0;                     // as the container sees it
+  int host_pid = 0;                // 0 = unknown
   std::vector<ProcessCard> cards;  // by index, as Snapshot.cards
 };
 struct Snapshot {

@@ -114,8 +114,9 @@ void Allocator::Advance(const CallPtr& call) {
   if (call->at == call->containers.size()) return End(call, call->responses);
   const auto& ids = call->containers[call->at];
   if (ids.empty()) {
-    return Refuse(call, nullptr, "empty",
-                  {Code::kInvalidArgument, "device number not matched: kubelet asked for no device"});
+    return Refuse(
+        call, nullptr, "empty",
+        {Code::kInvalidArgument, "device number not matched: kubelet asked for no device"});
   }
   const auto match = MatchAllocation(Input(), ids);
   if (!match) return Wait(call);
@@ -179,8 +180,9 @@ void Allocator::TimeUp(const CallPtr& call) {
   std::string text = "no binding pod found on node " + options_.node + ": ";
   const Pod* undecided = UndecidedPod(input, ids.size());
   if (undecided) {
-    text += "pod " + undecided->key.Text() + " was not scheduled by hami-scheduler (schedulerName " +
-            undecided->scheduler_name + ", nodeName set, static pod, or other scheduler)";
+    text += "pod " + undecided->key.Text() +
+            " was not scheduled by hami-scheduler (schedulerName " + undecided->scheduler_name +
+            ", nodeName set, static pod, or other scheduler)";
     deps_.api.EmitEvent(About(*undecided), true, "AllocationRefused", text);
   } else {
     text += "no pod bound here by hami-scheduler waits for " + std::to_string(ids.size()) +
@@ -193,9 +195,9 @@ Result<void> Allocator::Check(const Match& match) const {
   const Pod& pod = *match.pod;
   if (!options_.schedulers.empty() &&
       std::ranges::find(options_.schedulers, pod.scheduler_name) == options_.schedulers.end()) {
-    return Fail(Code::kFailedPrecondition,
-                "the pod belongs to scheduler " + pod.scheduler_name +
-                    ", cards are given to pods of " + Join(options_.schedulers) + " only");
+    return Fail(Code::kFailedPrecondition, "the pod belongs to scheduler " + pod.scheduler_name +
+                                               ", cards are given to pods of " +
+                                               Join(options_.schedulers) + " only");
   }
   return CheckLastLine(match.shares, deps_.inventory(),
                        SumPromises(deps_.pods.pods(), options_.words));
@@ -265,17 +267,17 @@ Result<kubelet::ContainerResponse> Allocator::Prepare(const Match& match,
       .limited = true,
       .control_disabled = container.disables_control};
   std::vector<std::string> wanted, got;
-  LimitsRequest limits{.region_file = request.files.container_dir + "/" + request.files.cache_name,
-                       .region_inside = deps_.files.layout().Root() + "/" +
-                                        request.files.cache_name,
-                       .page_file = deps_.files.LimitsPage(pod.uid, container.name),
-                       .shares = {},
-                       .physical = {},
-                       .priority = 1,
-                       .disable_core_limit = options_.disable_core_limit,
-                       .oversubscribe = options_.oversubscribe,
-                       .allow_disable_control = container.disables_control,
-                       .unix_seconds = UnixSeconds(deps_.executor.clock().Now())};
+  LimitsRequest limits{
+      .region_file = request.files.container_dir + "/" + request.files.cache_name,
+      .region_inside = deps_.files.layout().Root() + "/" + request.files.cache_name,
+      .page_file = deps_.files.LimitsPage(pod.uid, container.name),
+      .shares = {},
+      .physical = {},
+      .priority = 1,
+      .disable_core_limit = options_.disable_core_limit,
+      .oversubscribe = options_.oversubscribe,
+      .allow_disable_control = container.disables_control,
+      .unix_seconds = UnixSeconds(deps_.executor.clock().Now())};
   for (const DeviceShare& share : match.shares) {
     const NodeCard* card = deps_.inventory().Find(share.uuid);
     request.limited = request.limited && card->device.mode != "mig";
@@ -293,8 +295,7 @@ Result<kubelet::ContainerResponse> Allocator::Prepare(const Match& match,
     for (const driver::CardShare& share : limits.shares) {
       limits.physical.push_back(PhysicalShare(share.memory, *deps_.inventory().Find(share.uuid)));
     }
-    if (auto it = container.limits.find(options_.priority_resource);
-        it != container.limits.end()) {
+    if (auto it = container.limits.find(options_.priority_resource); it != container.limits.end()) {
       std::from_chars(it->second.data(), it->second.data() + it->second.size(), limits.priority);
     }
     if (deps_.make_limits) {
@@ -413,8 +414,7 @@ kubelet::DeviceIds ProposeIds(const std::vector<DeviceShare>& shares,
   kubelet::DeviceIds chosen;
   auto take = [&](const kubelet::DeviceIds& from, std::string_view card) {
     for (const std::string& id : from) {
-      if (protocol::CardOfVirtualId(id) == card &&
-          std::ranges::find(chosen, id) == chosen.end()) {
+      if (protocol::CardOfVirtualId(id) == card && std::ranges::find(chosen, id) == chosen.end()) {
         chosen.push_back(id);
         return true;
       }

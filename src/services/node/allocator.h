@@ -1,4 +1,5 @@
-// Allocator: answers kubelet's Allocate and GetPreferredAllocation (spec/device-plugin.md 6, 8, 18).
+// Allocator: answers kubelet's Allocate and GetPreferredAllocation (spec/device-plugin.md 6, 8,
+// 18).
 //
 // kubelet --ids--> match a waiting Pod (watch) -> last line -> journal -> files -> edits
 //                  -> annotations (PodSync) -> answer -> lock (LockKeeper)
@@ -34,19 +35,19 @@ namespace hami::node {
 struct AllocatorOptions {
   std::string node;
   VendorWords words;
-  std::vector<std::string> schedulers;   // whose Pods are served; empty: any that bring a decision
-  std::string priority_resource;         // of a container's task priority
+  std::vector<std::string> schedulers;  // whose Pods are served; empty: any that bring a decision
+  std::string priority_resource;        // of a container's task priority
   bool disable_core_limit = false;
-  bool oversubscribe = false;            // more memory is registered than the cards have
-  Duration pod_wait = std::chrono::seconds(2);   // for a Pod whose watch event is on its way
-  Duration api_wait = std::chrono::seconds(1);   // for the annotations before answering anyway
+  bool oversubscribe = false;                   // more memory is registered than the cards have
+  Duration pod_wait = std::chrono::seconds(2);  // for a Pod whose watch event is on its way
+  Duration api_wait = std::chrono::seconds(1);  // for the annotations before answering anyway
 };
 
 // What a container is limited to, for whoever makes the region and the read-only page.
 struct LimitsRequest {
-  std::string region_file;   // host path
-  std::string region_inside; // the same file as the container sees it
-  std::string page_file;     // host path
+  std::string region_file;                // host path
+  std::string region_inside;              // the same file as the container sees it
+  std::string page_file;                  // host path
   std::vector<driver::CardShare> shares;  // sorted by the management library's index
   std::vector<MiB> physical;              // real memory behind each share; 0 = all of it is real
   int priority = 1;
@@ -61,11 +62,11 @@ using MakeLimits = std::function<Result<bool>(const LimitsRequest&)>;
 struct AllocatorCounters {
   uint64_t answered = 0;
   uint64_t repeated = 0;
-  uint64_t other_card = 0;                       // kubelet's ids named other cards than the decision
-  std::map<std::string, uint64_t> refused;       // by reason word
+  uint64_t other_card = 0;                  // kubelet's ids named other cards than the decision
+  std::map<std::string, uint64_t> refused;  // by reason word
   struct Durations {
     static constexpr std::array<double, 9> kBounds = {0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 2, 5};
-    std::array<uint64_t, 9> below{};             // calls that took at most the bound
+    std::array<uint64_t, 9> below{};  // calls that took at most the bound
     double sum_seconds = 0;
     uint64_t count = 0;
   };
@@ -134,8 +135,8 @@ class Allocator final : public kubelet::DevicePluginHandler {
   bool stopped_ = false;
 };
 
-// Which of the available ids to propose for the shares: for each one id of its card, the lowest free
-// number, ids that must be in first. Empty when it cannot be done. Pure.
+// Which of the available ids to propose for the shares: for each one id of its card, the lowest
+// free number, ids that must be in first. Empty when it cannot be done. Pure.
 kubelet::DeviceIds ProposeIds(const std::vector<DeviceShare>& shares,
                               const kubelet::PreferredRequest& request);
 

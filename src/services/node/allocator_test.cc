@@ -1,4 +1,5 @@
-// Allocate from end to end inside the service: matcher, last line, journal, files, annotations, lock.
+// Allocate from end to end inside the service: matcher, last line, journal, files, annotations,
+// lock.
 #include "services/node/allocator.h"
 
 #include <gtest/gtest.h>
@@ -8,9 +9,9 @@
 #include <optional>
 
 #include "domain/protocol/node_lock.h"
-#include "services/node/testing/fake_cluster.h"
 #include "services/node/lock_keeper.h"
 #include "services/node/pod_sync.h"
+#include "services/node/testing/fake_cluster.h"
 
 namespace hami::node {
 namespace {
@@ -40,9 +41,8 @@ class FakeVendor final : public driver::NodeVendor {
   Result<void> RemoveHostFiles() override { return {}; }
 };
 
-const VendorWords kWords{.word = "NVIDIA",
-                         .keys = protocol::kNvidiaKeys,
-                         .resource = "nvidia.com/gpu"};
+const VendorWords kWords{
+    .word = "NVIDIA", .keys = protocol::kNvidiaKeys, .resource = "nvidia.com/gpu"};
 
 NodeCard Card(const std::string& uuid, uint32_t index) {
   NodeCard card;
@@ -70,7 +70,8 @@ class AllocatorTest : public testing::Test {
     std::string pattern = (std::filesystem::temp_directory_path() / "hami-node-XXXXXX").string();
     root_ = ::mkdtemp(pattern.data());
     EXPECT_TRUE(RealFileSystem().WriteAtomic(root_ + "/lib.so", "library", 0644));
-    inventory_.cards = {Card("GPU-00000000-0000-4000-8000-00000000000a", 0), Card("GPU-00000000-0000-4000-8000-00000000000b", 1)};
+    inventory_.cards = {Card("GPU-00000000-0000-4000-8000-00000000000a", 0),
+                        Card("GPU-00000000-0000-4000-8000-00000000000b", 1)};
     cluster_.SetNode({});
     Boot();
   }
@@ -175,10 +176,13 @@ class AllocatorTest : public testing::Test {
 
 TEST_F(AllocatorTest, OnePodIsServedWithTwoWritesAndNoRead) {
   Lock("p", "u1");
-  cluster_.AddPod({.name = "p", .uid = "u1", .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,3000,30:;"});
+  cluster_.AddPod({.name = "p",
+                   .uid = "u1",
+                   .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,3000,30:;"});
   auto answer = Allocate({"GPU-00000000-0000-4000-8000-00000000000a-0"});
   ASSERT_TRUE(answer.has_value()) << answer.error().message;
-  EXPECT_EQ(answer->front().cdi_devices, std::vector<std::string>{"GPU-00000000-0000-4000-8000-00000000000a=3000"});
+  EXPECT_EQ(answer->front().cdi_devices,
+            std::vector<std::string>{"GPU-00000000-0000-4000-8000-00000000000a=3000"});
   EXPECT_EQ(A("p"), ";");
   EXPECT_EQ(Phase("p"), "success");
   EXPECT_FALSE(cluster_.NodeHas("hami.io/mutex.lock"));
@@ -193,14 +197,16 @@ TEST_F(AllocatorTest, ContainersAreServedInOrderAndTheLockIsHeldUntilTheLast) {
   cluster_.AddPod({.name = "p",
                    .uid = "u1",
                    .counts = {1, 0, 1},
-                   .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,3000,0:;;GPU-00000000-0000-4000-8000-00000000000b,NVIDIA,5000,0:;"});
+                   .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,3000,0:;;GPU-"
+                             "00000000-0000-4000-8000-00000000000b,NVIDIA,5000,0:;"});
   ASSERT_TRUE(Allocate({"GPU-00000000-0000-4000-8000-00000000000a-0"}).has_value());
   EXPECT_EQ(A("p"), ";;GPU-00000000-0000-4000-8000-00000000000b,NVIDIA,5000,0:;");
   EXPECT_EQ(Phase("p"), "allocating");
   EXPECT_TRUE(cluster_.NodeHas("hami.io/mutex.lock"));
   auto second = Allocate({"GPU-00000000-0000-4000-8000-00000000000b-0"});
   ASSERT_TRUE(second.has_value());
-  EXPECT_EQ(second->front().cdi_devices, std::vector<std::string>{"GPU-00000000-0000-4000-8000-00000000000b=5000"});
+  EXPECT_EQ(second->front().cdi_devices,
+            std::vector<std::string>{"GPU-00000000-0000-4000-8000-00000000000b=5000"});
   EXPECT_NE(second->front().envs.at("DIR").find("u1_c2"), std::string::npos);
   EXPECT_EQ(Phase("p"), "success");
   EXPECT_FALSE(cluster_.NodeHas("hami.io/mutex.lock"));
@@ -210,20 +216,24 @@ TEST_F(AllocatorTest, Trap22_ShortStringsOfTheReferenceAreAlignedToAskingContain
   cluster_.AddPod({.name = "p",
                    .uid = "u1",
                    .counts = {0, 1, 1},
-                   .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,3000,0:;GPU-00000000-0000-4000-8000-00000000000b,NVIDIA,5000,0:;"});
+                   .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,3000,0:;GPU-00000000-"
+                             "0000-4000-8000-00000000000b,NVIDIA,5000,0:;"});
   auto first = Allocate({"GPU-00000000-0000-4000-8000-00000000000a-0"});
   ASSERT_TRUE(first.has_value());
   EXPECT_NE(first->front().envs.at("DIR").find("u1_c1"), std::string::npos);
   EXPECT_EQ(A("p"), ";GPU-00000000-0000-4000-8000-00000000000b,NVIDIA,5000,0:;");
   auto second = Allocate({"GPU-00000000-0000-4000-8000-00000000000b-0"});
   ASSERT_TRUE(second.has_value());
-  EXPECT_EQ(second->front().cdi_devices, std::vector<std::string>{"GPU-00000000-0000-4000-8000-00000000000b=5000"});
+  EXPECT_EQ(second->front().cdi_devices,
+            std::vector<std::string>{"GPU-00000000-0000-4000-8000-00000000000b=5000"});
   EXPECT_NE(second->front().envs.at("DIR").find("u1_c2"), std::string::npos);
 }
 
 TEST_F(AllocatorTest, Trap_PodWithTwoVendorsIsNotCompleteBeforeBothHaveServedIt) {
   Lock("p", "u1");
-  cluster_.AddPod({.name = "p", .uid = "u1", .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,3000,0:;"});
+  cluster_.AddPod({.name = "p",
+                   .uid = "u1",
+                   .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,3000,0:;"});
   Json patch = {{"metadata",
                  {{"annotations", {{"hami.io/dcu-devices-to-allocate", "DCU-0,DCU,2048,10:;"}}}}}};
   cluster_.PatchPod({"default", "p"}, ToJson(patch), [](auto) {});
@@ -235,38 +245,56 @@ TEST_F(AllocatorTest, Trap_PodWithTwoVendorsIsNotCompleteBeforeBothHaveServedIt)
 }
 
 TEST_F(AllocatorTest, Trap9_LockOfARecreatedPodGivesNobodyElsesCards) {
-  cluster_.AddPod({.name = "p", .uid = "new", .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,3000,0:;", .created = 2000});
-  cluster_.AddPod({.name = "q", .uid = "other", .shares = "GPU-00000000-0000-4000-8000-00000000000b,NVIDIA,4000,0:;",
+  cluster_.AddPod({.name = "p",
+                   .uid = "new",
+                   .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,3000,0:;",
+                   .created = 2000});
+  cluster_.AddPod({.name = "q",
+                   .uid = "other",
+                   .shares = "GPU-00000000-0000-4000-8000-00000000000b,NVIDIA,4000,0:;",
                    .created = 1000});
   Lock("p", "old");
   auto answer = Allocate({"GPU-00000000-0000-4000-8000-00000000000b-0"});
   ASSERT_TRUE(answer.has_value());
   // The stale lock names nobody; the older Pod is admitted first.
-  EXPECT_EQ(answer->front().cdi_devices, std::vector<std::string>{"GPU-00000000-0000-4000-8000-00000000000b=4000"});
+  EXPECT_EQ(answer->front().cdi_devices,
+            std::vector<std::string>{"GPU-00000000-0000-4000-8000-00000000000b=4000"});
 }
 
 TEST_F(AllocatorTest, ProposedIdsDecideBetweenPods) {
-  cluster_.AddPod({.name = "p", .uid = "u1", .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,3000,0:;", .created = 1});
+  cluster_.AddPod({.name = "p",
+                   .uid = "u1",
+                   .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,3000,0:;",
+                   .created = 1});
   Settle();
-  kubelet::PreferredRequest request{.available = {"GPU-00000000-0000-4000-8000-00000000000a-3", "GPU-00000000-0000-4000-8000-00000000000a-1", "GPU-00000000-0000-4000-8000-00000000000b-0"},
+  kubelet::PreferredRequest request{.available = {"GPU-00000000-0000-4000-8000-00000000000a-3",
+                                                  "GPU-00000000-0000-4000-8000-00000000000a-1",
+                                                  "GPU-00000000-0000-4000-8000-00000000000b-0"},
                                     .must_include = {},
                                     .size = 1};
   std::vector<kubelet::DeviceIds> proposed;
   plugin_->allocator.Prefer({request}, [&](auto result) { proposed = *result; });
   executor_.RunReady();
-  EXPECT_EQ(proposed, (std::vector<kubelet::DeviceIds>{{"GPU-00000000-0000-4000-8000-00000000000a-1"}}));
+  EXPECT_EQ(proposed,
+            (std::vector<kubelet::DeviceIds>{{"GPU-00000000-0000-4000-8000-00000000000a-1"}}));
   // A lock owner appears in between; the ticket is the stronger sign.
-  cluster_.AddPod({.name = "q", .uid = "u2", .shares = "GPU-00000000-0000-4000-8000-00000000000b,NVIDIA,4000,0:;", .created = 2});
+  cluster_.AddPod({.name = "q",
+                   .uid = "u2",
+                   .shares = "GPU-00000000-0000-4000-8000-00000000000b,NVIDIA,4000,0:;",
+                   .created = 2});
   Lock("q", "u2");
   auto answer = Allocate({"GPU-00000000-0000-4000-8000-00000000000a-1"});
   ASSERT_TRUE(answer.has_value());
-  EXPECT_EQ(answer->front().cdi_devices, std::vector<std::string>{"GPU-00000000-0000-4000-8000-00000000000a=3000"});
+  EXPECT_EQ(answer->front().cdi_devices,
+            std::vector<std::string>{"GPU-00000000-0000-4000-8000-00000000000a=3000"});
 }
 
 TEST_F(AllocatorTest, PodWhoseEventIsOnItsWayIsWaitedFor) {
   auto answer = Begin({"GPU-00000000-0000-4000-8000-00000000000a-0"});
   EXPECT_FALSE(answer->has_value());
-  cluster_.AddPod({.name = "p", .uid = "u1", .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,3000,0:;"});
+  cluster_.AddPod({.name = "p",
+                   .uid = "u1",
+                   .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,3000,0:;"});
   Settle();
   ASSERT_TRUE(answer->has_value());
   EXPECT_TRUE((**answer).has_value());
@@ -276,15 +304,17 @@ TEST_F(AllocatorTest, CutWatchIsReplacedByAskingForTheLocksOwner) {
   cluster_.pods = nullptr;
   cluster_.view = nullptr;
   cluster_.SetNode({{"hami.io/mutex.lock", "2027-01-15T08:00:00Z,default,p"}});
-  cluster_.AddPod({.name = "p", .uid = "u1", .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,3000,0:;"});
+  cluster_.AddPod({.name = "p",
+                   .uid = "u1",
+                   .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,3000,0:;"});
   auto answer = Allocate({"GPU-00000000-0000-4000-8000-00000000000a-0"});
   ASSERT_TRUE(answer.has_value()) << answer.error().message;
   EXPECT_EQ(Phase("p"), "success");
 }
 
 TEST_F(AllocatorTest, NoPodIsAnErrorThatNamesTheCulprit) {
-  cluster_.AddPod({.name = "bare", .uid = "u1", .shares = "", .phase = "",
-                   .scheduler = "default-scheduler"});
+  cluster_.AddPod(
+      {.name = "bare", .uid = "u1", .shares = "", .phase = "", .scheduler = "default-scheduler"});
   auto answer = Allocate({"GPU-00000000-0000-4000-8000-00000000000a-0"});
   ASSERT_FALSE(answer.has_value());
   EXPECT_TRUE(answer.error().message.starts_with(
@@ -299,7 +329,9 @@ TEST_F(AllocatorTest, OtherSchedulersPodsAreRefusedWhereTheOperatorSaysSo) {
   schedulers_ = {"hami-scheduler"};
   Boot();
   Lock("p", "u1");
-  cluster_.AddPod({.name = "p", .uid = "u1", .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,3000,0:;",
+  cluster_.AddPod({.name = "p",
+                   .uid = "u1",
+                   .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,3000,0:;",
                    .scheduler = "default-scheduler"});
   auto answer = Allocate({"GPU-00000000-0000-4000-8000-00000000000a-0"});
   ASSERT_FALSE(answer.has_value());
@@ -309,15 +341,21 @@ TEST_F(AllocatorTest, OtherSchedulersPodsAreRefusedWhereTheOperatorSaysSo) {
 }
 
 TEST_F(AllocatorTest, LastLineRefusesWhatACardCannotHold) {
-  cluster_.AddPod({.name = "old", .uid = "u0", .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,8000,0:;",
+  cluster_.AddPod({.name = "old",
+                   .uid = "u0",
+                   .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,8000,0:;",
                    .phase = "success"});
   cluster_.SetStarted("old");
   Lock("p", "u1");
-  cluster_.AddPod({.name = "p", .uid = "u1", .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,3000,30:;"});
+  cluster_.AddPod({.name = "p",
+                   .uid = "u1",
+                   .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,3000,30:;"});
   auto answer = Allocate({"GPU-00000000-0000-4000-8000-00000000000a-1"});
   ASSERT_FALSE(answer.has_value());
-  EXPECT_NE(answer.error().message.find("card GPU-00000000-0000-4000-8000-00000000000a would be promised 11000 of 10000 MiB"),
-            std::string::npos)
+  EXPECT_NE(
+      answer.error().message.find(
+          "card GPU-00000000-0000-4000-8000-00000000000a would be promised 11000 of 10000 MiB"),
+      std::string::npos)
       << answer.error().message;
   EXPECT_EQ(Phase("p"), "failed");
   EXPECT_FALSE(cluster_.NodeHas("hami.io/mutex.lock"));
@@ -325,23 +363,31 @@ TEST_F(AllocatorTest, LastLineRefusesWhatACardCannotHold) {
   EXPECT_EQ(cluster_.events[0].reason, "AllocationRefused");
   // With the old one gone there is room again.
   cluster_.SetPhase("old", "Succeeded");
-  cluster_.AddPod({.name = "q", .uid = "u2", .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,3000,30:;"});
+  cluster_.AddPod({.name = "q",
+                   .uid = "u2",
+                   .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,3000,30:;"});
   EXPECT_TRUE(Allocate({"GPU-00000000-0000-4000-8000-00000000000a-1"}).has_value());
 }
 
 TEST_F(AllocatorTest, LastLineCountsCoresAndSlotsToo) {
   inventory_.cards[0].device.count = 2;
   for (int i = 0; i < 2; ++i) {
-    cluster_.AddPod({.name = "old" + std::to_string(i), .uid = "u0" + std::to_string(i),
-                     .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,100,40:;", .phase = "success"});
+    cluster_.AddPod({.name = "old" + std::to_string(i),
+                     .uid = "u0" + std::to_string(i),
+                     .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,100,40:;",
+                     .phase = "success"});
   }
-  cluster_.AddPod({.name = "p", .uid = "u1", .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,100,10:;"});
+  cluster_.AddPod({.name = "p",
+                   .uid = "u1",
+                   .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,100,10:;"});
   auto slots = Allocate({"GPU-00000000-0000-4000-8000-00000000000a-1"});
   ASSERT_FALSE(slots.has_value());
   EXPECT_NE(slots.error().message.find("3 of 2 slots"), std::string::npos);
   inventory_.cards[0].device.count = 10;
   cluster_.SetPhase("p", "Failed");
-  cluster_.AddPod({.name = "q", .uid = "u2", .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,100,30:;"});
+  cluster_.AddPod({.name = "q",
+                   .uid = "u2",
+                   .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,100,30:;"});
   auto cores = Allocate({"GPU-00000000-0000-4000-8000-00000000000a-1"});
   ASSERT_FALSE(cores.has_value());
   EXPECT_NE(cores.error().message.find("110 of 100 percent"), std::string::npos);
@@ -354,7 +400,9 @@ TEST_F(AllocatorTest, UnknownAndUnhealthyCardsAreRefusedByName) {
   EXPECT_NE(unknown.error().message.find("card GPU-x is not on this node"), std::string::npos);
   inventory_.cards[1].device.healthy = false;
   inventory_.cards[1].fault = "driver event 79, needs a reset";
-  cluster_.AddPod({.name = "q", .uid = "u2", .shares = "GPU-00000000-0000-4000-8000-00000000000b,NVIDIA,100,0:;"});
+  cluster_.AddPod({.name = "q",
+                   .uid = "u2",
+                   .shares = "GPU-00000000-0000-4000-8000-00000000000b,NVIDIA,100,0:;"});
   auto ill = Allocate({"GPU-00000000-0000-4000-8000-00000000000a-1"});
   ASSERT_FALSE(ill.has_value());
   EXPECT_NE(ill.error().message.find("driver event 79"), std::string::npos);
@@ -362,12 +410,15 @@ TEST_F(AllocatorTest, UnknownAndUnhealthyCardsAreRefusedByName) {
 
 TEST_F(AllocatorTest, NumberThatDoesNotMatchFailsTheLocksOwnerInTheReferencesWords) {
   Lock("p", "u1");
-  cluster_.AddPod({.name = "p", .uid = "u1", .counts = {2},
-                   .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,100,0:GPU-00000000-0000-4000-8000-00000000000b,NVIDIA,100,0:;"});
+  cluster_.AddPod({.name = "p",
+                   .uid = "u1",
+                   .counts = {2},
+                   .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,100,0:GPU-00000000-"
+                             "0000-4000-8000-00000000000b,NVIDIA,100,0:;"});
   auto answer = Allocate({"GPU-00000000-0000-4000-8000-00000000000a-1"});
   ASSERT_FALSE(answer.has_value());
-  EXPECT_TRUE(answer.error().message.starts_with("device number not matched")) <<
-      answer.error().message;
+  EXPECT_TRUE(answer.error().message.starts_with("device number not matched"))
+      << answer.error().message;
   EXPECT_EQ(Phase("p"), "failed");
 }
 
@@ -377,13 +428,17 @@ TEST_F(AllocatorTest, Trap8_EmptyIdListIsAnErrorNotACrash) {
 }
 
 TEST_F(AllocatorTest, RepeatIsAnsweredWithTheSameBytesAndConsumesNothing) {
-  cluster_.AddPod({.name = "p", .uid = "u1", .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,3000,0:;"});
+  cluster_.AddPod({.name = "p",
+                   .uid = "u1",
+                   .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,3000,0:;"});
   auto first = Allocate({"GPU-00000000-0000-4000-8000-00000000000a-0"});
   ASSERT_TRUE(first.has_value());
   const std::string dir = first->front().envs.at("DIR");
   EXPECT_TRUE(RealFileSystem().WriteAtomic(dir + "/in-use", "x", 0644));
   const int patches = cluster_.pod_patches;
-  for (const char* id : {"GPU-00000000-0000-4000-8000-00000000000a-0", "GPU-00000000-0000-4000-8000-00000000000a-5"}) {  // the second: a kubelet without its checkpoint
+  for (const char* id : {"GPU-00000000-0000-4000-8000-00000000000a-0",
+                         "GPU-00000000-0000-4000-8000-00000000000a-5"}) {  // the second: a kubelet
+                                                                           // without its checkpoint
     executor_.Advance(seconds(61));
     auto again = Allocate({id});
     ASSERT_TRUE(again.has_value()) << again.error().message;
@@ -394,7 +449,9 @@ TEST_F(AllocatorTest, RepeatIsAnsweredWithTheSameBytesAndConsumesNothing) {
 }
 
 TEST_F(AllocatorTest, StartedContainersAreNeverAnsweredAgain) {
-  cluster_.AddPod({.name = "p", .uid = "u1", .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,3000,0:;"});
+  cluster_.AddPod({.name = "p",
+                   .uid = "u1",
+                   .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,3000,0:;"});
   ASSERT_TRUE(Allocate({"GPU-00000000-0000-4000-8000-00000000000a-0"}).has_value());
   cluster_.SetStarted("p");
   EXPECT_FALSE(Allocate({"GPU-00000000-0000-4000-8000-00000000000a-1"}).has_value());
@@ -402,7 +459,9 @@ TEST_F(AllocatorTest, StartedContainersAreNeverAnsweredAgain) {
 
 TEST_F(AllocatorTest, Trap10_FailingServerDelaysTheAnswerButLosesNothing) {
   Lock("p", "u1");
-  cluster_.AddPod({.name = "p", .uid = "u1", .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,3000,0:;"});
+  cluster_.AddPod({.name = "p",
+                   .uid = "u1",
+                   .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,3000,0:;"});
   cluster_.pod_patch_errors = {Code::kUnavailable, Code::kUnavailable, Code::kDeadlineExceeded,
                                Code::kResourceExhausted, Code::kConflict};
   cluster_.node_patch_errors = {Code::kConflict, Code::kUnavailable};
@@ -416,7 +475,9 @@ TEST_F(AllocatorTest, Trap10_FailingServerDelaysTheAnswerButLosesNothing) {
 }
 
 TEST_F(AllocatorTest, LostAnswersHoldKubeletUpForASecondAtMost) {
-  cluster_.AddPod({.name = "p", .uid = "u1", .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,3000,0:;"});
+  cluster_.AddPod({.name = "p",
+                   .uid = "u1",
+                   .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,3000,0:;"});
   cluster_.answer_patches = false;
   auto answer = Begin({"GPU-00000000-0000-4000-8000-00000000000a-0"});
   EXPECT_FALSE(answer->has_value());
@@ -427,7 +488,9 @@ TEST_F(AllocatorTest, LostAnswersHoldKubeletUpForASecondAtMost) {
 
 TEST_F(AllocatorTest, PodThatKubeletRefusedIsMarkedFailedAndItsLockGivenBack) {
   Lock("p", "u1");
-  cluster_.AddPod({.name = "p", .uid = "u1", .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,3000,0:;"});
+  cluster_.AddPod({.name = "p",
+                   .uid = "u1",
+                   .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,3000,0:;"});
   cluster_.SetPhase("p", "Failed");
   Settle();
   EXPECT_EQ(Phase("p"), "failed");
@@ -452,7 +515,9 @@ TEST_F(AllocatorTest, LockOfAnUnboundPodIsLeftAlone) {
 
 TEST_F(AllocatorTest, CrashBeforeTheAnnotationsIsCarriedThroughAfterARestart) {
   Lock("p", "u1");
-  cluster_.AddPod({.name = "p", .uid = "u1", .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,3000,0:;"});
+  cluster_.AddPod({.name = "p",
+                   .uid = "u1",
+                   .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,3000,0:;"});
   cluster_.answer_patches = false;
   Begin({"GPU-00000000-0000-4000-8000-00000000000a-0"});
   ASSERT_NE(plugin_->journal.Find("u1", "c0"), nullptr);
@@ -474,18 +539,31 @@ TEST_F(AllocatorTest, StopAnswersWhoeverWaits) {
 }
 
 TEST(ProposeIdsTest, CardsOfTheDecisionInTheLowestFreeSlots) {
-  const std::vector<DeviceShare> shares = {{"GPU-00000000-0000-4000-8000-00000000000a", "NVIDIA", {1}, {}},
-                                           {"GPU-00000000-0000-4000-8000-00000000000b", "NVIDIA", {1}, {}}};
-  EXPECT_EQ(ProposeIds(shares, {.available = {"GPU-00000000-0000-4000-8000-00000000000b-10", "GPU-00000000-0000-4000-8000-00000000000b-9", "GPU-00000000-0000-4000-8000-00000000000a-2", "GPU-00000000-0000-4000-8000-00000000000a-11"},
+  const std::vector<DeviceShare> shares = {
+      {"GPU-00000000-0000-4000-8000-00000000000a", "NVIDIA", {1}, {}},
+      {"GPU-00000000-0000-4000-8000-00000000000b", "NVIDIA", {1}, {}}};
+  EXPECT_EQ(ProposeIds(shares, {.available = {"GPU-00000000-0000-4000-8000-00000000000b-10",
+                                              "GPU-00000000-0000-4000-8000-00000000000b-9",
+                                              "GPU-00000000-0000-4000-8000-00000000000a-2",
+                                              "GPU-00000000-0000-4000-8000-00000000000a-11"},
                                 .must_include = {},
                                 .size = 2}),
-            (kubelet::DeviceIds{"GPU-00000000-0000-4000-8000-00000000000a-2", "GPU-00000000-0000-4000-8000-00000000000b-9"}));
-  EXPECT_EQ(ProposeIds(shares, {.available = {"GPU-00000000-0000-4000-8000-00000000000a-2", "GPU-00000000-0000-4000-8000-00000000000a-4", "GPU-00000000-0000-4000-8000-00000000000b-0"},
+            (kubelet::DeviceIds{"GPU-00000000-0000-4000-8000-00000000000a-2",
+                                "GPU-00000000-0000-4000-8000-00000000000b-9"}));
+  EXPECT_EQ(ProposeIds(shares, {.available = {"GPU-00000000-0000-4000-8000-00000000000a-2",
+                                              "GPU-00000000-0000-4000-8000-00000000000a-4",
+                                              "GPU-00000000-0000-4000-8000-00000000000b-0"},
                                 .must_include = {"GPU-00000000-0000-4000-8000-00000000000a-4"},
                                 .size = 2}),
-            (kubelet::DeviceIds{"GPU-00000000-0000-4000-8000-00000000000a-4", "GPU-00000000-0000-4000-8000-00000000000b-0"}));
-  EXPECT_TRUE(ProposeIds(shares, {.available = {"GPU-00000000-0000-4000-8000-00000000000a-2"}, .must_include = {}, .size = 2}).empty());
-  EXPECT_TRUE(ProposeIds(shares, {.available = {"GPU-00000000-0000-4000-8000-00000000000a-2", "GPU-00000000-0000-4000-8000-00000000000b-0", "GPU-00000000-0000-4000-8000-00000000000c-0"},
+            (kubelet::DeviceIds{"GPU-00000000-0000-4000-8000-00000000000a-4",
+                                "GPU-00000000-0000-4000-8000-00000000000b-0"}));
+  EXPECT_TRUE(ProposeIds(shares, {.available = {"GPU-00000000-0000-4000-8000-00000000000a-2"},
+                                  .must_include = {},
+                                  .size = 2})
+                  .empty());
+  EXPECT_TRUE(ProposeIds(shares, {.available = {"GPU-00000000-0000-4000-8000-00000000000a-2",
+                                                "GPU-00000000-0000-4000-8000-00000000000b-0",
+                                                "GPU-00000000-0000-4000-8000-00000000000c-0"},
                                   .must_include = {"GPU-00000000-0000-4000-8000-00000000000c-0"},
                                   .size = 2})
                   .empty());

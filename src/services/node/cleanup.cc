@@ -79,9 +79,9 @@ Result<void> RemoveFiles(FileSystem& fs, kube::Client& client, const NodeFlags& 
 Result<std::string> Leftover(kube::Client& client, std::string_view register_key,
                              const CleanupFlags& what) {
   if (!what.plugin_selector.empty()) {
-    TRY_ASSIGN(const Json pods, Get(client, kube::PodsPath(what.plugin_namespace) +
-                                                "?labelSelector=" +
-                                                net::PercentEncode(what.plugin_selector)));
+    TRY_ASSIGN(const Json pods,
+               Get(client, kube::PodsPath(what.plugin_namespace) +
+                               "?labelSelector=" + net::PercentEncode(what.plugin_selector)));
     const Json* items = Find(pods, {"items"});
     if (items && items->is_array() && !items->as_array().empty()) {
       return "pod " + std::string(StringAt(items->as_array()[0], {"metadata", "name"}));

@@ -24,13 +24,13 @@ struct CleanupFlags {
 };
 void AddCleanupFlags(FlagSet& flags, CleanupFlags& values);
 
-// Removes this node's annotations and files as asked. Files that live Pods use stay, and the log says
-// so. Errors: what could not be removed.
+// Removes this node's annotations and files as asked. Files that live Pods use stay, and the log
+// says so. Errors: what could not be removed.
 Result<void> CleanNode(FileSystem& fs, kube::Client& client, const NodeFlags& flags,
                        const driver::VendorSetup& setup, const CleanupFlags& what);
 
-// Waits until no plugin Pod runs and no node carries our annotation. Errors: kDeadlineExceeded naming
-// what is left.
+// Waits until no plugin Pod runs and no node carries our annotation. Errors: kDeadlineExceeded
+// naming what is left.
 Result<void> WaitForCluster(kube::Client& client, std::string_view register_key,
                             const CleanupFlags& what);
 

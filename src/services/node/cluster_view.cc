@@ -59,8 +59,8 @@ void PodTable::OnListEnd() {
 }
 
 void PodTable::OnStale(Duration) {
-  // What is known stays usable: every write is guarded by uid, and Allocate asks the API server when
-  // it finds no Pod.
+  // What is known stays usable: every write is guarded by uid, and Allocate asks the API server
+  // when it finds no Pod.
 }
 
 const Pod* PodTable::ByUid(const std::string& uid) const {

@@ -1,7 +1,8 @@
-// The whole service in a process of its own, killed at each step of an allocation and started again.
+// The whole service in a process of its own, killed at each step of an allocation and started
+// again.
 //
-// This binary plays both parts: with HAMI_TEST_ROOT it is the plugin, else it is the test, which plays
-// kubelet and the API server.
+// This binary plays both parts: with HAMI_TEST_ROOT it is the plugin, else it is the test, which
+// plays kubelet and the API server.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <spawn.h>
@@ -62,8 +63,8 @@ int PlugIn(const std::string& root) {
   flags.kubelet_socket = root + "/device-plugins/kubelet.sock";
   flags.pod_resources_socket = root + "/device-plugins/pod-resources.sock";
   flags.registry_folder = root + "/none";
-  auto service = NodeService::Start(RealFileSystem(), **client, flags, *std::move(setup),
-                                    MakeContainerLimits);
+  auto service =
+      NodeService::Start(RealFileSystem(), **client, flags, *std::move(setup), MakeContainerLimits);
   CHECK(service.has_value());
   return loop.WaitForSignal() == SIGTERM ? 0 : 1;
 }
@@ -118,7 +119,8 @@ class CrashTest : public testing::TestWithParam<std::string> {
   }
   void AddPod(const std::string& name) {
     server_.Patch("/api/v1/nodes/n1", R"({"metadata":{"annotations":{"hami.io/mutex.lock":)"
-                                      R"("2027-01-15T08:00:00Z,default,)" + name + R"("}}})");
+                                      R"("2027-01-15T08:00:00Z,default,)" +
+                                          name + R"("}}})");
     server_.Create("/api/v1/namespaces/default/pods",
                    R"({"metadata":{"name":")" + name + R"(","namespace":"default",
       "creationTimestamp":"2027-01-15T08:00:00Z",
@@ -158,8 +160,8 @@ TEST_P(CrashTest, NothingIsLostAndTheNextPodIsServed) {
   AwaitDeath();
   // What kubelet does then: an answer starts the container, none fails the Pod.
   if (!answer) server_.Patch(Path("p"), R"({"status":{"phase":"Failed"}})");
-  const std::string expected = PodAnnotation("p", kPhase) == "success" || answer ? "success"
-                                                                                 : "failed";
+  const std::string expected =
+      PodAnnotation("p", kPhase) == "success" || answer ? "success" : "failed";
   Plug();
   Await([&] { return PodAnnotation("p", kPhase) == expected && !Locked(); });
   if (answer) {
@@ -196,10 +198,10 @@ TEST_F(CrashTest, AllocationThatKubeletHoldsIsCarriedOnWhereverItWasCut) {
 TEST_F(CrashTest, Trap26_TerminationFinishesTheCallInFlight) {
   AddPod("p");
   Plug();
-  server_.Inject({.match = fake::On("PATCH", "/pods/p"), .times = 1,
-                  .delay = std::chrono::milliseconds(300)});
-  auto call = std::async(std::launch::async,
-                         [&] { return kubelet_->Allocate(kResource, {{"GPU-a-0"}}); });
+  server_.Inject(
+      {.match = fake::On("PATCH", "/pods/p"), .times = 1, .delay = std::chrono::milliseconds(300)});
+  auto call =
+      std::async(std::launch::async, [&] { return kubelet_->Allocate(kResource, {{"GPU-a-0"}}); });
   server_.AwaitRequests(fake::On("PATCH", "/pods/p"), 1);
   EXPECT_EQ(Kill(SIGTERM), 0);
   auto answer = call.get();

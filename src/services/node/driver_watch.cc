@@ -127,8 +127,7 @@ void DriverWatch::LookNow() {
 
 Duration DriverWatch::LookAge() const {
   std::lock_guard lock(state_->mutex);
-  return state_->look_since == MonoTime{} ? Duration{0}
-                                          : SystemClock().Mono() - state_->look_since;
+  return state_->look_since == MonoTime{} ? Duration{0} : SystemClock().Mono() - state_->look_since;
 }
 
 }  // namespace hami::node

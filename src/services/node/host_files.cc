@@ -56,9 +56,10 @@ Result<void> HostFiles::Install(const std::string& library_source, const std::st
   TRY(fs_.MakeDirs(layout_.State(), 0700));
   // Shared by containers of any user; after a reboot the runtime would make it for root alone.
   TRY(fs_.MakeDirs(layout_.lock_dir, 01777));
-  // The content is in the name, so a rebuilt library of the same version never replaces a mapped one.
-  library_ = layout_.Root() + "/" + kLibrary + "." + version + "-" +
-             Sha256Hex(*library).substr(0, 8);
+  // The content is in the name, so a rebuilt library of the same version never replaces a mapped
+  // one.
+  library_ =
+      layout_.Root() + "/" + kLibrary + "." + version + "-" + Sha256Hex(*library).substr(0, 8);
   TRY(WriteIfOther(fs_, library_, *library, 0755));
   TRY(WriteIfOther(fs_, layout_.Root() + "/ld.so.preload", layout_.Root() + "/libvgpu.so\n", 0644));
   auto containers = fs_.List(layout_.Containers());
@@ -81,16 +82,15 @@ Result<void> HostFiles::MakeContainer(const std::string& uid, const std::string&
 }
 
 void HostFiles::RemoveContainer(const std::string& uid, const std::string& container) {
-  for (auto result : {fs_.RemoveTree(ContainerDir(uid, container)),
-                      fs_.Remove(LimitsPage(uid, container))}) {
+  for (auto result :
+       {fs_.RemoveTree(ContainerDir(uid, container)), fs_.Remove(LimitsPage(uid, container))}) {
     if (!result) {
       LOG(kWarn, "container folder stays").Kv("error", result.error().message);
     }
   }
 }
 
-void HostFiles::Collect(const std::function<bool(const std::string& uid)>& alive,
-                        WallTime before) {
+void HostFiles::Collect(const std::function<bool(const std::string& uid)>& alive, WallTime before) {
   for (const std::string& folder : {layout_.Containers(), layout_.Limits()}) {
     auto names = fs_.List(folder);
     if (!names) continue;

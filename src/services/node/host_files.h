@@ -1,11 +1,10 @@
 // HostFiles: what lies on the host for the limiter: its library, the preload file, a folder per
 // container (spec/device-plugin.md 6.5, 14).
 //
-//   <hook>/vgpu/libvgpu.so.<version>-<sha8>   never changed in place: running programs have it mapped
-//   <hook>/vgpu/ld.so.preload
-//   <hook>/vgpu/containers/<uid>_<container>  0777, holds the shared region
-//   <hook>/vgpu/limits/<uid>_<container>      limits.ro
-//   <hook>/vgpu/state/                        the journal
+//   <hook>/vgpu/libvgpu.so.<version>-<sha8>   never changed in place: running programs have it
+//   mapped <hook>/vgpu/ld.so.preload <hook>/vgpu/containers/<uid>_<container>  0777, holds the
+//   shared region <hook>/vgpu/limits/<uid>_<container>      limits.ro <hook>/vgpu/state/ the
+//   journal
 //
 // One thread at a time.
 #pragma once
@@ -44,8 +43,8 @@ class HostFiles {
   void RemoveContainer(const std::string& uid, const std::string& container);
   // Removes folders of Pods that are not `alive` and were last touched before `before`.
   void Collect(const std::function<bool(const std::string& uid)>& alive, WallTime before);
-  // For uninstalling: everything of ours; with containers' folders of live Pods the library and they
-  // stay, and the answer says so.
+  // For uninstalling: everything of ours; with containers' folders of live Pods the library and
+  // they stay, and the answer says so.
   Result<std::vector<std::string>> RemoveAll(
       const std::function<bool(const std::string& uid)>& alive);
 

@@ -15,14 +15,14 @@
 namespace hami::node {
 
 struct NodeCard {
-  Device device;             // as registered
+  Device device;  // as registered
   driver::CardInfo info;
-  std::string fault;         // why it is unhealthy
+  std::string fault;  // why it is unhealthy
 };
 
 struct Inventory {
-  std::vector<NodeCard> cards;            // sorted by index, then id
-  std::vector<std::string> left_out;      // one sentence per card that is not offered
+  std::vector<NodeCard> cards;        // sorted by index, then id
+  std::vector<std::string> left_out;  // one sentence per card that is not offered
   const NodeCard* Find(std::string_view uuid) const;
 };
 

@@ -15,9 +15,7 @@ Error Wrong(std::string_view field, std::string_view expected) {
           "journal record: " + std::string(field) + ": expected " + std::string(expected)};
 }
 
-bool IsStep(int64_t step) {
-  return step == 1 || (step >= 3 && step <= 6);
-}
+bool IsStep(int64_t step) { return step == 1 || (step >= 3 && step <= 6); }
 
 }  // namespace
 

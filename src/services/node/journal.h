@@ -1,7 +1,8 @@
-// Journal: what was answered to kubelet and how far it got, so that a crash at any point is repaired
-// at the next start (spec/device-plugin.md 18.5).
+// Journal: what was answered to kubelet and how far it got, so that a crash at any point is
+// repaired at the next start (spec/device-plugin.md 18.5).
 //
-// One JSON file per allocation in <hook>/vgpu/state, replaced atomically. Lives on the state executor.
+// One JSON file per allocation in <hook>/vgpu/state, replaced atomically. Lives on the state
+// executor.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +32,7 @@ struct Record {
   std::string uid;
   PodKey pod;
   std::string container;
-  std::vector<std::string> ids;      // kubelet's, sorted
+  std::vector<std::string> ids;  // kubelet's, sorted
   std::vector<DeviceShare> shares;
   Step step = Step::kIntent;
   bool operator==(const Record&) const = default;

@@ -61,8 +61,8 @@ Result<void> CheckLastLine(const std::vector<DeviceShare>& shares, const Invento
     const DeviceUsage& sum = it->second.usage;
     const Device& device = card->device;
     if (sum.memory > device.memory) {
-      return Fail(Code::kResourceExhausted, Over(*card, it->second, sum.memory.value,
-                                                 device.memory.value, "MiB"));
+      return Fail(Code::kResourceExhausted,
+                  Over(*card, it->second, sum.memory.value, device.memory.value, "MiB"));
     }
     if (sum.cores > device.cores) {
       return Fail(Code::kResourceExhausted, Over(*card, it->second, sum.cores.value,

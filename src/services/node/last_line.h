@@ -1,5 +1,5 @@
-// The last line: whether the cards of a container hold what all live Pods of the node were promised,
-// this one included (design.md decision 5). Pure, any thread.
+// The last line: whether the cards of a container hold what all live Pods of the node were
+// promised, this one included (design.md decision 5). Pure, any thread.
 #pragma once
 
 #include <map>

@@ -51,8 +51,8 @@ Result<bool> MakeContainerLimits(const LimitsRequest& request) {
   const HamiLimitsPage page = PageOf(request);
   if (!RealFileSystem().Exists(request.page_file)) {
     TRY(RealFileSystem().WriteAtomic(
-        request.page_file,
-        std::string_view(reinterpret_cast<const char*>(&page), sizeof page), 0644));
+        request.page_file, std::string_view(reinterpret_cast<const char*>(&page), sizeof page),
+        0644));
   }
   region::NewRegion wanted{
       .cards = {}, .priority = request.priority, .unix_seconds = request.unix_seconds};

@@ -1,5 +1,5 @@
-// Limits of one container, where it cannot change them: the read-only page, and the shared region made
-// before its first process (spec/libvgpu.md C8). Any thread.
+// Limits of one container, where it cannot change them: the read-only page, and the shared region
+// made before its first process (spec/libvgpu.md C8). Any thread.
 #pragma once
 
 #include "base/result.h"

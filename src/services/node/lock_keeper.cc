@@ -43,21 +43,22 @@ void LockKeeper::Release(const protocol::NodeLock& lock, const std::string& uid)
       .resource_version = view_.node().resource_version,
       .uid = ""};
   in_flight_ = true;
-  api_.PatchNode(kube::MetadataPatchBody(patch), [this, uid, holder = lock.holder](Result<std::string> node) {
-    in_flight_ = false;
-    if (node) {
-      ++releases_;
-      backoff_.Reset();
-      LOG(kInfo, "Node lock released").Kv("pod", holder.Text());
-      if (!uid.empty()) released_(uid);
-      view_.Learn(*node);
-      return;
-    }
-    if (node.error().code != Code::kConflict) {
-      LOG(kWarn, "node lock not released, retrying").Kv("error", node.error().message);
-    }
-    Reread();
-  });
+  api_.PatchNode(
+      kube::MetadataPatchBody(patch), [this, uid, holder = lock.holder](Result<std::string> node) {
+        in_flight_ = false;
+        if (node) {
+          ++releases_;
+          backoff_.Reset();
+          LOG(kInfo, "Node lock released").Kv("pod", holder.Text());
+          if (!uid.empty()) released_(uid);
+          view_.Learn(*node);
+          return;
+        }
+        if (node.error().code != Code::kConflict) {
+          LOG(kWarn, "node lock not released, retrying").Kv("error", node.error().message);
+        }
+        Reread();
+      });
 }
 
 void LockKeeper::AskForHolder(const protocol::NodeLock& lock) {

@@ -1,8 +1,8 @@
 // LockKeeper: gives the node's lock back as soon as its Pod is through (spec/device-plugin.md 7).
 //
-// Level-triggered: looks at the lock and the Pod it names whenever either changes, so a release that
-// failed is tried until the lock is seen to be gone. Only the owner's lock is touched, and only if the
-// node has not changed since it was read. Lives on the state executor.
+// Level-triggered: looks at the lock and the Pod it names whenever either changes, so a release
+// that failed is tried until the lock is seen to be gone. Only the owner's lock is touched, and
+// only if the node has not changed since it was read. Lives on the state executor.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +22,7 @@ class LockKeeper {
   // `released(uid)` is told when a Pod's lock was given back.
   LockKeeper(Executor& executor, NodeApi& api, NodeView& view, PodTable& pods,
              std::function<void(const std::string& uid)> released)
-      : executor_(executor), api_(api), view_(view), pods_(pods),
-        released_(std::move(released)) {}
+      : executor_(executor), api_(api), view_(view), pods_(pods), released_(std::move(released)) {}
 
   void Reconcile();
   uint64_t releases() const { return releases_; }

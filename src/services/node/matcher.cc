@@ -94,8 +94,8 @@ std::vector<Candidate> Answered(const MatchInput& in, const std::vector<std::str
 
 bool AwaitsCards(const Pod& pod, const std::string& node) {
   const auto state = protocol::ReadBindState(pod);
-  return !pod.Finished() && state.phase == protocol::BindPhase::kAllocating &&
-         state.node == node && pod.node_name == node;
+  return !pod.Finished() && state.phase == protocol::BindPhase::kAllocating && state.node == node &&
+         pod.node_name == node;
 }
 
 std::optional<size_t> NextContainer(const Pod& pod, const PodCards& cards,

@@ -20,7 +20,7 @@ namespace hami::node {
 using ContainerRef = std::pair<std::string, std::string>;  // Pod uid, container name
 
 struct MatchInput {
-  const std::map<std::string, Pod>& pods;       // of this node, by uid
+  const std::map<std::string, Pod>& pods;  // of this node, by uid
   const std::map<ContainerRef, Record>& records;
   const VendorWords& words;
   std::string node;
@@ -39,8 +39,9 @@ struct Match {
   bool repeat = false;  // answered before; nothing is consumed again
 };
 
-// `ids` as kubelet gave them, sorted. Order of preference: the container they were proposed for, the
-// lock's owner, the oldest Pod, the lowest allocation-seq. Nothing: no Pod waits for so many cards.
+// `ids` as kubelet gave them, sorted. Order of preference: the container they were proposed for,
+// the lock's owner, the oldest Pod, the lowest allocation-seq. Nothing: no Pod waits for so many
+// cards.
 std::optional<Match> MatchAllocation(const MatchInput& input, const std::vector<std::string>& ids);
 // For GetPreferredAllocation: the same without ids.
 std::optional<Match> MatchPreference(const MatchInput& input, size_t count);

@@ -1,4 +1,5 @@
-// NodeApi: the few things the node service asks of the API server, so that tests can stand in for it.
+// NodeApi: the few things the node service asks of the API server, so that tests can stand in for
+// it.
 //
 // Asynchronous: `done` runs on the service's state executor, exactly once.
 #pragma once

@@ -7,7 +7,6 @@
 
 #include "abi/limits_page.h"
 #include "services/node/digest.h"
-#include "services/node/testing/fake_cluster.h"
 #include "services/node/host_files.h"
 #include "services/node/inventory.h"
 #include "services/node/journal.h"
@@ -15,6 +14,7 @@
 #include "services/node/registrar.h"
 #include "services/node/report.h"
 #include "services/node/settings.h"
+#include "services/node/testing/fake_cluster.h"
 
 namespace hami::node {
 namespace {
@@ -331,8 +331,7 @@ TEST(SettingsTest, OnlyGivenTuningOverridesTheFiles) {
 }
 
 TEST(ReportTest, MetricsAndAllocationsCanBeRead) {
-  const Inventory inventory =
-      BuildInventory({Card(0, "GPU-a")}, protocol::NodeSettings{}, NoFault);
+  const Inventory inventory = BuildInventory({Card(0, "GPU-a")}, protocol::NodeSettings{}, NoFault);
   AllocatorCounters counters;
   counters.refused["no-pod"] = 2;
   const std::map<ContainerRef, Record> records = {

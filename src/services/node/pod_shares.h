@@ -24,9 +24,9 @@ struct VendorWords {
 };
 
 struct PodCards {
-  PodShares shares;               // one entry per container, from D (or from A without D)
-  std::vector<bool> pending;      // per container: its entry of A is not emptied
-  PodShares raw;                  // A as written
+  PodShares shares;           // one entry per container, from D (or from A without D)
+  std::vector<bool> pending;  // per container: its entry of A is not emptied
+  PodShares raw;              // A as written
   std::vector<std::optional<size_t>> raw_index;  // per container: its entry in `raw`
 };
 
@@ -39,8 +39,8 @@ Result<PodCards> ReadPodCards(const Pod& pod, const VendorWords& words);
 // A after the given containers have been served.
 std::string ToAllocateAfter(const PodCards& cards, const std::vector<bool>& served);
 
-// True when every to-allocate annotation, of any vendor, is empty, reading `own` in place of the one
-// under `own_key` (a Pod with two vendors' cards is complete only when both have served it).
+// True when every to-allocate annotation, of any vendor, is empty, reading `own` in place of the
+// one under `own_key` (a Pod with two vendors' cards is complete only when both have served it).
 bool NothingToAllocate(const Pod& pod, std::string_view own_key, std::string_view own);
 
 }  // namespace hami::node

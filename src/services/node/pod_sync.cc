@@ -49,9 +49,8 @@ void PodSync::MarkFailed(const std::string& uid, Done done) {
 }
 
 void PodSync::Reconcile() {
-  std::erase_if(failed_, [this](const std::string& uid) {
-    return pods_.synced() && !pods_.ByUid(uid);
-  });
+  std::erase_if(failed_,
+                [this](const std::string& uid) { return pods_.synced() && !pods_.ByUid(uid); });
   std::vector<std::string> uids;
   for (const auto& [uid, pod] : pods_.pods()) {
     if (!work_.contains(uid) && !Difference(pod).empty()) uids.push_back(uid);
@@ -76,7 +75,8 @@ void PodSync::Finish(const std::string& uid) {
 }
 
 void PodSync::Patch(const Pod& pod, const std::map<std::string, std::string>& difference) {
-  kube::MetadataPatch patch{.annotations = {}, .labels = {}, .resource_version = "", .uid = pod.uid};
+  kube::MetadataPatch patch{
+      .annotations = {}, .labels = {}, .resource_version = "", .uid = pod.uid};
   for (const auto& [key, value] : difference) patch.annotations.emplace(key, value);
   const std::string uid = pod.uid;
   work_[uid].in_flight = true;

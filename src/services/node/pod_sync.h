@@ -1,9 +1,9 @@
 // PodSync: brings a Pod's annotations in step with what its containers were given
 // (spec/protocol.md 6, spec/device-plugin.md 6.3, 6.6).
 //
-// Level-triggered per Pod: from the records of the journal and the Pod as the watch shows it follow A
-// and the bind phase that should be there; the difference is one merge patch with the Pod's uid as
-// precondition, repeated until it is applied. Lives on the state executor.
+// Level-triggered per Pod: from the records of the journal and the Pod as the watch shows it follow
+// A and the bind phase that should be there; the difference is one merge patch with the Pod's uid
+// as precondition, repeated until it is applied. Lives on the state executor.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +29,11 @@ class PodSync {
   // `applied(uid)` runs when a Pod is in step.
   PodSync(Executor& executor, NodeApi& api, PodTable& pods, Journal& journal, VendorWords words,
           std::function<void(const std::string& uid)> applied)
-      : executor_(executor), api_(api), pods_(pods), journal_(journal), words_(std::move(words)),
+      : executor_(executor),
+        api_(api),
+        pods_(pods),
+        journal_(journal),
+        words_(std::move(words)),
         applied_(std::move(applied)) {}
 
   // Calls `done` once the Pod is in step with what holds now, or has gone.
@@ -43,7 +47,7 @@ class PodSync {
   struct Work {
     bool in_flight = false;
     bool waiting = false;
-    std::vector<Done> waiters;       // for the patch that starts next
+    std::vector<Done> waiters;  // for the patch that starts next
     Backoff backoff{std::chrono::milliseconds(100), std::chrono::seconds(5)};
   };
   // Annotations that differ from what they should be.

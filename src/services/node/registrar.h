@@ -1,8 +1,8 @@
 // Registrar: keeps the node's annotations as they should be (spec/device-plugin.md 5, 18.3).
 //
 // Level-triggered: compares what is wanted with what the watch shows and patches the difference, so
-// an annotation that somebody deleted or changed comes back, a patch that failed is tried again (1 s
-// to 60 s), and a healthy node is never written. Lives on the state executor.
+// an annotation that somebody deleted or changed comes back, a patch that failed is tried again (1
+// s to 60 s), and a healthy node is never written. Lives on the state executor.
 #pragma once
 
 #include <cstdint>

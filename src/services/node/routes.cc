@@ -42,13 +42,14 @@ std::vector<net::Route> Routes(NodeService& service) {
       responder.Reply(std::move(response));
     });
   }));
-  routes.push_back(Get("/debug/allocations", [&service](net::HttpRequest, net::Responder responder) {
-    service.AskAllocations([responder](std::string json) {
-      net::HttpResponse response;
-      response.body = std::move(json);
-      responder.Reply(std::move(response));
-    });
-  }));
+  routes.push_back(
+      Get("/debug/allocations", [&service](net::HttpRequest, net::Responder responder) {
+        service.AskAllocations([responder](std::string json) {
+          net::HttpResponse response;
+          response.body = std::move(json);
+          responder.Reply(std::move(response));
+        });
+      }));
   return routes;
 }
 

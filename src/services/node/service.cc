@@ -54,7 +54,8 @@ struct NodeService::Impl {
         view([this] { Changed(); }),
         registrar(executor, *api, view),
         locks(executor, *api, view, pods, [this](const std::string& uid) { Released(uid); }),
-        sync(executor, *api, pods, journal, words, [this](const std::string& uid) { Patched(uid); }),
+        sync(executor, *api, pods, journal, words,
+             [this](const std::string& uid) { Patched(uid); }),
         health({.recovery = flags.health_recovery,
                 .classify = [v = vendor](uint64_t code) { return v->Classify(code); }}) {}
 
@@ -111,25 +112,23 @@ struct NodeService::Impl {
                                               .label_selector = ""},
                        view);
     driver_watch.emplace(
-        vendor,
-        DriverWatchOptions{.interval = flags.scan_interval,
-                           .on_cards =
-                               [this](Result<std::vector<driver::CardInfo>> cards) {
-                                 executor.Post([this, cards = std::move(cards)] { OnCards(cards); });
-                               },
-                           .on_events =
-                               [this](std::vector<driver::HealthEvent> events) {
-                                 executor.Post([this, events = std::move(events)] {
-                                   OnEvents(events);
-                                 });
-                               }});
+        vendor, DriverWatchOptions{
+                    .interval = flags.scan_interval,
+                    .on_cards =
+                        [this](Result<std::vector<driver::CardInfo>> cards) {
+                          executor.Post([this, cards = std::move(cards)] { OnCards(cards); });
+                        },
+                    .on_events =
+                        [this](std::vector<driver::HealthEvent> events) {
+                          executor.Post([this, events = std::move(events)] { OnEvents(events); });
+                        }});
     return {};
   }
 
   void Stop() {
     driver_watch->Stop();
-    // Waiting calls are answered before the endpoint waits for them; those that only wait for the API
-    // server are answered by their own limit.
+    // Waiting calls are answered before the endpoint waits for them; those that only wait for the
+    // API server are answered by their own limit.
     OnExecutor([this] { allocator->Stop(); });
     std::unique_ptr<kubelet::ResourceEndpoint> last;
     OnExecutor([&] {
@@ -188,10 +187,9 @@ struct NodeService::Impl {
       LOG(kWarn, change.healthy ? "card recovered" : "card is unhealthy")
           .Kv("card", change.uuid)
           .Kv("reason", change.reason);
-      api->EmitEvent(AboutNode(), !change.healthy,
-                     change.healthy ? "GPURecovered" : "GPUUnhealthy",
-                     "card " + change.uuid +
-                         (change.healthy ? " is healthy again" : ": " + change.reason));
+      api->EmitEvent(
+          AboutNode(), !change.healthy, change.healthy ? "GPURecovered" : "GPUUnhealthy",
+          "card " + change.uuid + (change.healthy ? " is healthy again" : ": " + change.reason));
     }
   }
 
@@ -274,8 +272,8 @@ struct NodeService::Impl {
     for (const std::string& uuid : protocol::SplitList(text)) health.Forgive(uuid);
   }
 
-  // Records whose Pod has ended or gone are of no use; those that a crash left half done are asked of
-  // kubelet.
+  // Records whose Pod has ended or gone are of no use; those that a crash left half done are asked
+  // of kubelet.
   void Sweep() {
     if (!pods.synced()) return;
     if (!unsure.empty() && !asked_kubelet) AskKubelet();
@@ -313,10 +311,9 @@ struct NodeService::Impl {
       if (!found) continue;
       Record record = *found;
       const Pod* pod = pods.ByUid(ref.first);
-      const bool started =
-          pod && std::ranges::any_of(pod->containers, [&](const Container& c) {
-            return c.name == record.container && c.started;
-          });
+      const bool started = pod && std::ranges::any_of(pod->containers, [&](const Container& c) {
+                             return c.name == record.container && c.started;
+                           });
       if (started || (held && Holds(*held, record))) {
         record.step = Step::kCommitted;
         static_cast<void>(journal.Put(record));
@@ -340,7 +337,9 @@ struct NodeService::Impl {
     });
   }
 
-  void Patched(const std::string& uid) { Reached(uid, Step::kCommitted, Step::kPatched, "patched"); }
+  void Patched(const std::string& uid) {
+    Reached(uid, Step::kCommitted, Step::kPatched, "patched");
+  }
   void Released(const std::string& uid) {
     Reached(uid, Step::kPatched, Step::kReleased, "released");
   }
@@ -385,7 +384,8 @@ struct NodeService::Impl {
       if (card.device.healthy) healthy += card.device.count;
     }
     auto it = view.node().allocatable.find(words.resource);
-    const bool agrees = it != view.node().allocatable.end() && it->second == std::to_string(healthy);
+    const bool agrees =
+        it != view.node().allocatable.end() && it->second == std::to_string(healthy);
     if (agrees || !endpoint || !endpoint->status().registered) {
       disagrees_since.reset();
       said.erase("conflict");
@@ -472,14 +472,13 @@ struct NodeService::Impl {
   bool stopping = false;
   bool asked_kubelet = false;
   std::string forgiven;
-  std::set<std::string> said;                  // what is logged once
-  std::set<ContainerRef> unsure;               // records that a crash left before kCommitted
+  std::set<std::string> said;     // what is logged once
+  std::set<ContainerRef> unsure;  // records that a crash left before kCommitted
   std::optional<MonoTime> disagrees_since;
 };
 
 Result<std::unique_ptr<NodeService>> NodeService::Start(FileSystem& fs, kube::Client& client,
-                                                        NodeFlags flags,
-                                                        driver::VendorSetup setup,
+                                                        NodeFlags flags, driver::VendorSetup setup,
                                                         MakeLimits make_limits) {
   auto impl = std::make_unique<Impl>(fs, client, std::move(flags), std::move(setup));
   TRY(impl->Start(std::move(make_limits)));

@@ -33,8 +33,8 @@ Service::Impl::Impl(kube::Client& client, EventSink events, ServiceOptions opts)
   on.node_gone = [this](const std::string& node) { bind_queue->Forget(node); };
   on.capacity_changed = [this](const std::string& node) { requeuer->CapacityChanged(node); };
   on.pod_changed = [this](const Pod& pod) {
-    // A Pod that was served has its lock cleared by the plugin in a moment; the queue's own recheck is for
-    // those whose plugin died in between.
+    // A Pod that was served has its lock cleared by the plugin in a moment; the queue's own recheck
+    // is for those whose plugin died in between.
     if (pod.Finished()) bind_queue->HoldersChanged();
     if (pod.node_name.empty()) return;
     refused.erase(pod.uid);

@@ -30,8 +30,8 @@ struct ServiceOptions {
   policy::PolicyDefaults policies;
   LabelMap node_selector;
   Duration lock_timeout = protocol::kNodeLockTimeout;
-  Duration bind_wait = std::chrono::seconds(27);   // below the extender's httpTimeout of 30 s
-  Duration assume_for = std::chrono::seconds(60);  // between /filter and /bind
+  Duration bind_wait = std::chrono::seconds(27);    // below the extender's httpTimeout of 30 s
+  Duration assume_for = std::chrono::seconds(60);   // between /filter and /bind
   Duration stale_after = std::chrono::seconds(20);  // a watch broken so long makes us not ready
   bool annotate_at_filter = false;
   std::function<LeaderView()> leader = [] { return LeaderView{}; };  // cheap, thread-safe

@@ -44,16 +44,17 @@ class ServiceTest : public testing::Test {
   }
 
   void AddNode(const std::string& name, const std::string& annotations = "") {
-    server_.Create("/api/v1/nodes",
-                   R"({"metadata":{"name":")" + name + R"(","annotations":{)" + annotations +
-                       R"("hami.io/node-nvidia-register":")" + kRegister +
-                       R"("}},"status":{"allocatable":{"nvidia.com/gpu":"20"}}})");
+    server_.Create("/api/v1/nodes", R"({"metadata":{"name":")" + name + R"(","annotations":{)" +
+                                        annotations + R"("hami.io/node-nvidia-register":")" +
+                                        kRegister +
+                                        R"("}},"status":{"allocatable":{"nvidia.com/gpu":"20"}}})");
   }
   std::string AddPod(const std::string& name, const std::string& mib = "3000") {
-    Json pod = server_.Create(
-        "/api/v1/namespaces/default/pods",
-        R"({"metadata":{"name":")" + name + R"("},"spec":{"containers":[{"name":"c","resources":)"
-        R"({"limits":{"nvidia.com/gpu":"1","nvidia.com/gpumem":")" + mib + R"("}}}]},"status":{"phase":"Pending"}})");
+    Json pod = server_.Create("/api/v1/namespaces/default/pods",
+                              R"({"metadata":{"name":")" + name +
+                                  R"("},"spec":{"containers":[{"name":"c","resources":)"
+                                  R"({"limits":{"nvidia.com/gpu":"1","nvidia.com/gpumem":")" +
+                                  mib + R"("}}}]},"status":{"phase":"Pending"}})");
     return std::string(StringAt(pod, {"metadata", "uid"}));
   }
   Json GetPod(const std::string& name) { return server_.Get(PathOf(name)); }
@@ -82,11 +83,13 @@ class ServiceTest : public testing::Test {
   }
   // What the node's plugin and kubelet do.
   void Serve(const std::string& pod) {
-    server_.Patch(PathOf(pod), R"({"metadata":{"annotations":{"hami.io/bind-phase":"success",)"
-                               R"("hami.io/vgpu-devices-to-allocate":";"}},"status":{"phase":"Running"}})");
+    server_.Patch(PathOf(pod),
+                  R"({"metadata":{"annotations":{"hami.io/bind-phase":"success",)"
+                  R"("hami.io/vgpu-devices-to-allocate":";"}},"status":{"phase":"Running"}})");
     Json node = server_.Get("/api/v1/nodes/n1");
     if (StringAt(node, {"metadata", "annotations", "hami.io/mutex.lock"}).ends_with("," + pod)) {
-      server_.Patch("/api/v1/nodes/n1", R"({"metadata":{"annotations":{"hami.io/mutex.lock":null}}})");
+      server_.Patch("/api/v1/nodes/n1",
+                    R"({"metadata":{"annotations":{"hami.io/mutex.lock":null}}})");
     }
   }
   std::string Place(const std::string& name, const std::string& mib = "3000") {
@@ -144,7 +147,8 @@ TEST_F(ServiceTest, FilterWritesNothingAndBindWritesTheDecisionInOneTransaction)
   EXPECT_EQ(StringAt(pod, {"metadata", "annotations", "hami.io/bind-phase"}), "allocating");
   EXPECT_EQ(StringAt(pod, {"metadata", "annotations", "hami.io/vgpu-node"}), "n1");
   Json node = server_.Get("/api/v1/nodes/n1");
-  EXPECT_TRUE(StringAt(node, {"metadata", "annotations", "hami.io/mutex.lock"}).ends_with(",default,p"));
+  EXPECT_TRUE(
+      StringAt(node, {"metadata", "annotations", "hami.io/mutex.lock"}).ends_with(",default,p"));
   EXPECT_EQ(StringAt(node, {"metadata", "annotations", "hami.io/mutex.owner-uid"}), uid);
   EXPECT_TRUE(HasEvent("p BindingSucceed: Successfully binding node [n1] to default/p"));
 }
@@ -164,8 +168,9 @@ TEST_F(ServiceTest, SharesAreFreeWhenContainersEndedNotAtTheDeletionMark) {
   EXPECT_EQ(StringAt(Filter("third"), {"FailedNodes", "n1"}), "CardInsufficientMemory");
   server_.Patch(PathOf("first"), R"({"metadata":{"deletionTimestamp":"2026-06-14T15:05:03Z"}})");
   EXPECT_EQ(StringAt(Filter("third"), {"FailedNodes", "n1"}), "CardInsufficientMemory");
-  server_.Patch(PathOf("first"),
-                R"({"status":{"containerStatuses":[{"name":"c","state":{"terminated":{"exitCode":0}}}]}})");
+  server_.Patch(
+      PathOf("first"),
+      R"({"status":{"containerStatuses":[{"name":"c","state":{"terminated":{"exitCode":0}}}]}})");
   AwaitMetric(R"(hami_scheduler_reservations{state="bound",zone="vGPU"} 1)");
   EXPECT_EQ(ToJson(*Find(Filter("third"), {"NodeNames"})), R"(["n1"])");
 }
@@ -205,7 +210,8 @@ TEST_F(ServiceTest, BindAfterARestartPlansAnew) {
 TEST_F(ServiceTest, RefusedPodReservesNothingHoweverOftenItIsUpdated) {
   AddPod("p", "40960");
   Filter("p");
-  server_.Patch("/api/v1/nodes/n1", R"({"metadata":{"annotations":{"hami.io/device-cordon":"GPU-a,GPU-b"}}})");
+  server_.Patch("/api/v1/nodes/n1",
+                R"({"metadata":{"annotations":{"hami.io/device-cordon":"GPU-a,GPU-b"}}})");
   while (StringAt(Filter("p"), {"FailedNodes", "n1"}) != "CardCordoned") std::this_thread::yield();
   for (int i = 0; i < 20; ++i) {
     server_.Patch(PathOf("p"), R"({"metadata":{"labels":{"i":")" + std::to_string(i) + R"("}}})");
@@ -267,9 +273,10 @@ TEST_F(ServiceTest, BindChecksTheUid) {
 }
 
 TEST_F(ServiceTest, UndecodableNodeIsOutAlone) {
-  server_.Create("/api/v1/nodes",
-                 R"({"metadata":{"name":"n2","annotations":{"hami.io/node-nvidia-register":"[{oops"}},)"
-                 R"("status":{"allocatable":{"nvidia.com/gpu":"20"}}})");
+  server_.Create(
+      "/api/v1/nodes",
+      R"({"metadata":{"name":"n2","annotations":{"hami.io/node-nvidia-register":"[{oops"}},)"
+      R"("status":{"allocatable":{"nvidia.com/gpu":"20"}}})");
   AwaitMetric(R"(hami_scheduler_undecodable_nodes{zone="vGPU"} 1)");
   AddPod("p");
   Json answer = Filter("p", R"(["n1","n2"])");
@@ -280,8 +287,9 @@ TEST_F(ServiceTest, UndecodableNodeIsOutAlone) {
 // Trap 2959: an allocation that cannot be read is simply not counted.
 TEST_F(ServiceTest, NodeWithAnUnreadableAllocationGetsNoNewPods) {
   Place("broken");
-  server_.Patch(PathOf("broken"),
-                R"({"metadata":{"annotations":{"hami.io/vgpu-devices-allocated":"GPU-a,NVIDIA,1:;"}}})");
+  server_.Patch(
+      PathOf("broken"),
+      R"({"metadata":{"annotations":{"hami.io/vgpu-devices-allocated":"GPU-a,NVIDIA,1:;"}}})");
   AwaitMetric(R"(hami_scheduler_undecodable_pods{zone="vGPU"} 1)");
   AddPod("p");
   EXPECT_EQ(StringAt(Filter("p"), {"FailedNodes", "n1"}), "node unregistered");
@@ -323,8 +331,8 @@ TEST_F(ServiceTest, AnnotatesAtFilterWhenAsked) {
 TEST_F(ServiceTest, SimulationUsesTheGivenNodesOnly) {
   AddPod("p");
   std::string node = ToJson(server_.Get("/api/v1/nodes/n1"));
-  Json answer = Call("/filter", R"({"Pod":)" + ToJson(GetPod("p")) + R"(,"Nodes":{"items":[)" +
-                                    node + "]}}");
+  Json answer =
+      Call("/filter", R"({"Pod":)" + ToJson(GetPod("p")) + R"(,"Nodes":{"items":[)" + node + "]}}");
   EXPECT_EQ(StringAt(Find(answer, {"Nodes", "items"})->get_array().at(0), {"metadata", "name"}),
             "n1");
   EXPECT_NE(Metrics().find(R"(hami_scheduler_reservations{state="assumed",zone="vGPU"} 0)"),

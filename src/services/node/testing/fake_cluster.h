@@ -1,7 +1,7 @@
 // FakeCluster: an API server for one node and its Pods, for tests of this folder. Test code only.
 //
-// Objects are JSON trees; merge patches are applied as RFC 7386 says, with uid and resourceVersion as
-// preconditions. Answers come through the executor, as the real ones do. One thread.
+// Objects are JSON trees; merge patches are applied as RFC 7386 says, with uid and resourceVersion
+// as preconditions. Answers come through the executor, as the real ones do. One thread.
 #pragma once
 
 #include <boost/json.hpp>
@@ -59,18 +59,17 @@ class FakeCluster final : public NodeApi {
       containers.push_back(
           {{"name", "c" + std::to_string(i)}, {"resources", {{"limits", limits}}}});
     }
-    Json pod = {{"metadata",
-                 {{"name", spec.name},
-                  {"namespace", "default"},
-                  {"uid", spec.uid},
-                  {"creationTimestamp", "1970-01-01T00:" + Two(spec.created / 60 % 60) + ":" +
-                                            Two(spec.created % 60) + "Z"},
-                  {"annotations", annotations}}},
-                {"spec",
-                 {{"nodeName", "n1"},
-                  {"schedulerName", spec.scheduler},
-                  {"containers", containers}}},
-                {"status", {{"phase", "Pending"}}}};
+    Json pod = {
+        {"metadata",
+         {{"name", spec.name},
+          {"namespace", "default"},
+          {"uid", spec.uid},
+          {"creationTimestamp",
+           "1970-01-01T00:" + Two(spec.created / 60 % 60) + ":" + Two(spec.created % 60) + "Z"},
+          {"annotations", annotations}}},
+        {"spec",
+         {{"nodeName", "n1"}, {"schedulerName", spec.scheduler}, {"containers", containers}}},
+        {"status", {{"phase", "Pending"}}}};
     Store(pods_["default/" + spec.name] = std::move(pod));
   }
   void SetPhase(const std::string& name, const std::string& phase) {
