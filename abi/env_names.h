@@ -4,7 +4,8 @@
 #pragma once
 
 /* Read by libvgpu.so */
-/* clang-format off: one variable a line, its range and default in that line */
+/* One variable a line, its range and default in that line. */
+/* clang-format off */
 #define HAMI_ENV_MEMORY_LIMIT "CUDA_DEVICE_MEMORY_LIMIT"    /* <size>; unset = no limit; all devices */
 #define HAMI_ENV_MEMORY_LIMIT_I "CUDA_DEVICE_MEMORY_LIMIT_" /* + 0..15: <size>; unset = the above */
 #define HAMI_ENV_SM_LIMIT "CUDA_DEVICE_SM_LIMIT"            /* int 0..100; 0, unset = no limit */
