@@ -1,6 +1,7 @@
 /* Every environment variable that libvgpu.so or its neighbours know; range and default are part of
- * the line. <size>: decimal integer or fraction, optional blanks, suffix in any case: none, k m g t,
- * ki mi gi ti, kb mb gb, kib mib gib (all binary), or 0x... hexadecimal; 0 or empty = no limit. */
+ * the line. <size>: decimal integer or fraction, optional blanks, suffix in any case: none, k m g
+ * t, ki mi gi ti, kb mb gb, kib mib gib (all binary), or 0x... hexadecimal; 0 or empty = no limit.
+ */
 #pragma once
 
 /* Read by libvgpu.so */
