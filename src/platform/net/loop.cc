@@ -1,10 +1,13 @@
 #include "platform/net/loop.h"
 
+#include <fcntl.h>
 #include <pthread.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/signal_set.hpp>
+#include <cerrno>
 #include <csignal>
 #include <future>
 
@@ -14,6 +17,20 @@
 namespace hami::net {
 
 namespace asio = boost::asio;
+
+namespace {
+
+// asio's signal_set reads its own state in the handler without a lock; a pipe needs only this.
+std::atomic<int> g_signal_pipe{-1};
+
+void TellSignal(int number) {
+  int saved = errno;
+  auto byte = static_cast<unsigned char>(number);
+  [[maybe_unused]] ssize_t n = write(g_signal_pipe.load(), &byte, 1);
+  errno = saved;
+}
+
+}  // namespace
 
 Loop::Impl::Impl()
     : io(std::make_unique<asio::io_context>(1)),
@@ -117,16 +134,23 @@ void Loop::RunSync(const Task& task) {
 
 int Loop::WaitForSignal() {
   CHECK(!OnThread());
-  std::promise<int> got;
-  std::unique_ptr<asio::signal_set> signals;
-  RunSync([&] {
-    signals = std::make_unique<asio::signal_set>(*impl_->io, SIGINT, SIGTERM);
-    signals->async_wait([&](const boost::system::error_code& ec, int number) {
-      if (!ec) got.set_value(number);
-    });
-  });
-  int number = got.get_future().get();
-  RunSync([&] { signals.reset(); });
+  int ends[2];
+  CHECK(pipe2(ends, O_CLOEXEC) == 0);
+  g_signal_pipe = ends[1];
+  struct sigaction ours {
+  }, old_int{}, old_term{};
+  ours.sa_handler = &TellSignal;
+  ours.sa_flags = SA_RESTART;
+  sigaction(SIGINT, &ours, &old_int);
+  sigaction(SIGTERM, &ours, &old_term);
+  unsigned char number = 0;
+  while (read(ends[0], &number, 1) != 1) {
+  }
+  sigaction(SIGINT, &old_int, nullptr);
+  sigaction(SIGTERM, &old_term, nullptr);
+  g_signal_pipe = -1;
+  close(ends[0]);
+  close(ends[1]);
   return number;
 }
 

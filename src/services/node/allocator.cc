@@ -68,6 +68,7 @@ struct Allocator::Call {
   MonoTime begun{};
   MonoTime wait_until{};
   bool asked_server = false;
+  bool fresh = false;  // Pods are as new as kubelet's, as far as the API server can tell
   bool ended = false;
 };
 
@@ -119,7 +120,9 @@ void Allocator::Advance(const CallPtr& call) {
         {Code::kInvalidArgument, "device number not matched: kubelet asked for no device"});
   }
   const auto match = MatchAllocation(Input(), ids);
-  if (!match) return Wait(call);
+  // kubelet may know a Pod that our watch does not show yet. Before it gets what another one has
+  // been given already, the API server says whether there is one.
+  if (!match || (match->repeat && !call->fresh)) return Wait(call);
   std::erase(waiting_, call);
   Serve(call, *match);
 }
@@ -141,10 +144,14 @@ void Allocator::AskServer(const CallPtr& call) {
     if (call->ended || !node) return;
     deps_.view.Learn(*node);
     const auto lock = protocol::ReadNodeLock(deps_.view.node());
-    if (lock.form != protocol::LockForm::kOwned) return;
+    if (lock.form != protocol::LockForm::kOwned) {
+      call->fresh = true;
+      return Retry();
+    }
     deps_.api.GetPod(lock.holder, [this, call](Result<std::string> pod) {
-      if (call->ended || !pod) return;
-      deps_.pods.Learn(*pod);
+      if (call->ended || (!pod && pod.error().code != Code::kNotFound)) return;
+      if (pod) deps_.pods.Learn(*pod);
+      call->fresh = true;
       Retry();
     });
   });
@@ -160,6 +167,8 @@ void Allocator::TimeUp(const CallPtr& call) {
   std::erase(waiting_, call);
   const auto& ids = call->containers[call->at];
   const MatchInput input = Input();
+  // The API server did not answer in time: a repeat is all that is left to believe in.
+  if (const auto match = MatchAllocation(input, ids)) return Serve(call, *match);
   // The lock's owner waits here for another number of cards: that is the Pod, and it is wrong.
   const Pod* holder = deps_.pods.ByKey(input.lock.holder);
   if (holder && protocol::HeldBy(input.lock, holder->key, holder->uid) &&

@@ -92,7 +92,9 @@ void PodSync::Patch(const Pod& pod, const std::map<std::string, std::string>& di
       return Step(uid);
     }
     LOG(kWarn, "Pod annotations not written, retrying").Kv("error", answer.error().message);
-    if (answer.error().code == Code::kConflict) return Reread(uid);
+    // The real API server answers a patch for another uid with 422, not 409.
+    const Code code = answer.error().code;
+    if (code == Code::kConflict || code == Code::kInvalidArgument) return Reread(uid);
     Wait(uid);
   });
 }

@@ -23,6 +23,20 @@ Pod Shadow(const PodKey& key, const std::string& uid) {
   return pod;
 }
 
+// Every container that got cards has been started: its Allocate is over, whatever the annotations
+// say. A plugin that was killed between its answer and its writes leaves them behind
+// (spec/scheduler.md 19.3).
+bool CardsInUse(const Pod& pod, const protocol::DeviceConfig& config) {
+  auto shares = vendor::AllocatedShares(pod, config);
+  if (!shares || shares->empty()) return false;
+  for (const auto& [word, containers] : *shares) {
+    for (size_t i = 0; i < containers.size() && i < pod.containers.size(); ++i) {
+      if (!containers[i].empty() && !pod.containers[i].started) return false;
+    }
+  }
+  return true;
+}
+
 }  // namespace
 
 void Service::Impl::Bind(BindArgs args, net::Responder responder) {
@@ -131,7 +145,9 @@ HolderState Service::Impl::StateOf(const protocol::NodeLock& lock) const {
   if (bind.phase == protocol::BindPhase::kSuccess || bind.phase == protocol::BindPhase::kFailed) {
     return HolderState::kOver;
   }
-  if (!pod->node_name.empty()) return HolderState::kWaiting;
+  if (!pod->node_name.empty()) {
+    return CardsInUse(*pod, options.devices) ? HolderState::kOver : HolderState::kWaiting;
+  }
   return bind_queue->Contains(pod->uid) ? HolderState::kWaiting : HolderState::kUnbound;
 }
 

@@ -264,6 +264,20 @@ TEST_F(ServiceTest, PodsOfOneNodeBindOneAfterTheOther) {
   for (auto& bind : binds) EXPECT_EQ(bind.get(), "");
 }
 
+// Seen under random kills: a plugin that died between its answer and its writes left Pod and lock
+// behind.
+TEST_F(ServiceTest, LockOfAPodWhoseContainersRunDoesNotHoldTheNodeUp) {
+  std::string uid = AddPod("first");
+  Filter("first");
+  ASSERT_EQ(Bind("first", uid), "");
+  uid = AddPod("second");
+  Filter("second");
+  auto bind = std::async(std::launch::async, [&] { return Bind("second", uid); });
+  server_.Patch(PathOf("first"), R"({"status":{"phase":"Running","containerStatuses":[)"
+                                 R"({"name":"c","started":true,"state":{"running":{}}}]}})");
+  EXPECT_EQ(bind.get(), "");
+}
+
 // Trap 3030: anybody could free a victim's reservation by naming its uid.
 TEST_F(ServiceTest, BindChecksTheUid) {
   std::string uid = AddPod("p");

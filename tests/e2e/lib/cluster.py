@@ -111,6 +111,13 @@ class Cluster:
             json.loads(self.run_quiet("testbed/kubectl", "config", "view", "--raw", "-o", "json"))
         )
 
+    def ask(self, *command):
+        """Its output, not logged, whatever it says."""
+        done = subprocess.run(
+            command, cwd=REPO, env=self.env, capture_output=True, text=True, timeout=60
+        )
+        return done.stdout + done.stderr
+
     def run_quiet(self, *command):
         return subprocess.run(
             command, cwd=REPO, env=self.env, check=True, capture_output=True, text=True

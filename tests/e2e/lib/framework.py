@@ -222,7 +222,7 @@ def dump(cluster, folder, log):
 
     def keep(name, *command):
         try:
-            (folder / name).write_text(cluster.run(*command, check=False, timeout=60))
+            (folder / name).write_text(cluster.ask(*command))
         except Exception as e:  # a dump is a help, never a second failure
             (folder / name).write_text(f"{e}\n")
 
@@ -243,7 +243,7 @@ def dump(cluster, folder, log):
                 selector,
                 "--all-containers",
                 "--prefix",
-                "--tail=4000",
+                "--tail=20000",
                 *previous,
             )
     try:
