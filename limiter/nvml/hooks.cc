@@ -50,6 +50,7 @@ nvmlReturn_t AfterInit(nvmlReturn_t result) {
   if (result == NVML_SUCCESS && hook::Ready()) {
     ForgetHandles();
     LearnCardsWhileOpen();
+    Attachment::Own().LookAround();
   }
   return result;
 }

@@ -261,6 +261,23 @@ void Attachment::Settle(unsigned device) {
   Account<>::Repair(*region_, device);
 }
 
+void Attachment::LookAround() {
+  if (!Map()) return;
+  {
+    const sys::Guard guard(turn_);
+    if (slot_.load(std::memory_order_relaxed) < 0 && !path_.view().empty()) {
+      if (!LockIsOurs()) SetLock(OpenLock(path_.c_str()));
+      self_ = OwnIdentity();
+      slots_.Bind(region_, lock_fd_, self_);
+    }
+    if (lock_fd_ < 0) return;  // a region of our own: nobody else's processes in it
+  }
+  slots_.Reap(slot_.load(std::memory_order_relaxed), sys::NowNs(CLOCK_BOOTTIME));
+  for (unsigned device = 0; device < HAMI_V1_DEVICES; ++device) {
+    if (Used(device) > 0) Account<>::Repair(*region_, device);
+  }
+}
+
 uint64_t Attachment::InFlight(unsigned device) {
   uint64_t sum = 0;
   const unsigned count = slots_.Count();

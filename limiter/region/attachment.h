@@ -41,6 +41,10 @@ class Attachment {
 
   // Makes the books exact before a refusal: takes back a lost lock, reaps, repairs one device.
   void Settle(unsigned device);
+  // Makes the books exact for one that only looks: whoever comes after processes were killed reads
+  // what lives, though it allocates nothing and has no slot. Costs some file-lock tests: for
+  // initialisation.
+  void LookAround();
   // Bytes of operations that living processes have begun and not finished.
   uint64_t InFlight(unsigned device);
 

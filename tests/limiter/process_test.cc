@@ -98,6 +98,16 @@ TEST_F(ProcessTest, KillsAtRandomPointsNeverLetTheOthersExceedTheLimit) {
   EXPECT_EQ(container_.region().ext.header.saturated, 0u);
 }
 
+// Found end to end: nvidia-smi, which allocates nothing, went on showing what the dead had used.
+TEST_F(ProcessTest, AProcessThatOnlyLooksReadsWhatLives) {
+  auto probes = Begin(2);
+  for (auto& probe : probes) probe->Value("alloc " + Text(1000 * kMi));
+  for (auto& probe : probes) probe->Kill();
+  auto looker = container_.Start();
+  const std::string memory = looker->Ask("nvmlmem 0");
+  EXPECT_EQ(memory, "0 " + Text(kLimit) + " " + Text(kLimit) + " 0") << "code total free used";
+}
+
 TEST_F(ProcessTest, ADeadProcessesShareIsThereForTheNextRequest) {
   auto probes = Begin(2);
   probes[0]->Value("alloc " + Text(2000 * kMi));

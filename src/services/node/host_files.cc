@@ -127,8 +127,9 @@ Result<std::vector<std::string>> HostFiles::RemoveAll(
       TRY(fs_.Remove(layout_.Root() + "/" + name));
     }
   }
+  // Empty, it goes; where it is a mount point of the node it stays.
   auto left = fs_.List(layout_.Root());
-  if (left && left->empty()) TRY(fs_.RemoveTree(layout_.Root()));
+  if (left && left->empty()) static_cast<void>(fs_.RemoveTree(layout_.Root()));
   TRY(fs_.RemoveTree(layout_.lock_dir));
   return kept;
 }

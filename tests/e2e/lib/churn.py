@@ -128,7 +128,7 @@ class Churn:
         self.t, self.rng, self.cluster = t, random.Random(seed), t.cluster
         self.kills, self.killed = kills, collections.Counter()
         self.workload = Workload(t, random.Random(seed + 1), at_once)
-        self.missed = collections.Counter()
+        self.placed_before = None  # placements counted when the scheduler was killed last
 
     # --- killing ------------------------------------------------------------------------------------
     def victims(self, kind):
@@ -167,16 +167,44 @@ class Churn:
             pause=0.3,
         )
 
-    def run(self, until=None, pods=0):
-        """Kills by the list, then goes on until `pods` Pods have come (and the time `until`, if given)."""
+    def placed(self):
+        """Placements that this life of the extender has counted; None while it does not answer."""
+        try:
+            found = self.cluster.metrics()["hami_scheduler_filter_result_total"]
+            return next(v for labels, v in found if labels["result"] == "placed")
+        except (ApiError, OSError, AssertionError, StopIteration):
+            return None
+
+    def scheduler_recovered(self):
+        """It leads again and has placed a Pod since it was killed. Kills that come faster than it can
+        take over would show nothing but that a dead scheduler does not schedule."""
+        if self.placed_before is None:
+            return True
+        placed = self.placed()
+        return bool(placed) and placed != self.placed_before and self.cluster.scheduler_leads()
+
+    def next_kill(self, order):
+        """The first of the list that may come now."""
+        for i, kind in enumerate(order):
+            if kind not in ("extender", "kube-scheduler"):
+                return order.pop(i)
+            if self.scheduler_recovered():
+                # A new extender counts from nothing; beside a new kube-scheduler it counts on.
+                self.placed_before = 0 if kind == "extender" else self.placed() or -1
+                return order.pop(i)
+        return None
+
+    def run(self, pods=0):
+        """Kills by the list, in random order, then goes on until `pods` Pods have come."""
         order = [kind for kind, n in self.kills.items() for _ in range(n)]
         self.rng.shuffle(order)
         self.workload.begin()
         self.workload.start()
         try:
-            for kind in order:
+            while order:
                 if self.workload.failure:
                     raise self.workload.failure
+                kind = eventually("a kill", lambda: self.next_kill(order), 90, pause=0.3)
                 self.kill(kind)
                 time.sleep(self.rng.uniform(0.0, 1.5))  # the kills' pace
             eventually(
