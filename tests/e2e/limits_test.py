@@ -59,6 +59,11 @@ def together(t):
     killed(t)
 
 
+def json_of(lines):
+    """The line of JSON among those that libvgpu.so says about refusals."""
+    return json.loads(next(line for line in lines if line.startswith("{")))
+
+
 def killed(t):
     """Eight processes again, killed in the middle: who looks a second later reads an exact account."""
     t.cluster.kubectl(
@@ -91,11 +96,11 @@ def killed(t):
     )
     lines = t.exec("eight", "bash", "-c", look).splitlines()
     assert lines[0].strip() == "0", f"nvidia-smi says {lines[0]} MiB are used by the dead"
-    answer = json.loads(lines[-1])
+    answer = json_of(lines)
     t.note(after_kill=answer)
     context = TOGETHER - answer["free_before_mib"]
     assert answer["granted_mib"] == answer["free_before_mib"], answer
-    fresh = json.loads(t.exec("eight", "gpu-alloc", "--json").splitlines()[-1])
+    fresh = json_of(t.exec("eight", "gpu-alloc", "--json").splitlines())
     assert TOGETHER - fresh["free_before_mib"] == context, f"{answer} then {fresh}"
 
 

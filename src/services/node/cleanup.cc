@@ -117,12 +117,10 @@ void AddCleanupFlags(FlagSet& flags, CleanupFlags& v) {
 
 Result<void> CleanNode(FileSystem& fs, kube::Client& client, const NodeFlags& flags,
                        const driver::VendorSetup& setup, const CleanupFlags& what) {
-  // Both are tried, so that a failure of one does not keep the other.
-  Result<void> annotations, files;
-  if (what.node_annotations) annotations = RemoveAnnotations(client, flags.node_name, setup.keys);
-  if (what.host_files) files = RemoveFiles(fs, client, flags, setup);
-  TRY(std::move(annotations));
-  return files;
+  // The annotations go last: whoever waits for the node to be clean watches them.
+  if (what.host_files) TRY(RemoveFiles(fs, client, flags, setup));
+  if (what.node_annotations) TRY(RemoveAnnotations(client, flags.node_name, setup.keys));
+  return {};
 }
 
 Result<void> WaitForCluster(kube::Client& client, std::string_view register_key,

@@ -128,7 +128,7 @@ class Churn:
         self.t, self.rng, self.cluster = t, random.Random(seed), t.cluster
         self.kills, self.killed = kills, collections.Counter()
         self.workload = Workload(t, random.Random(seed + 1), at_once)
-        self.placed_before = None  # placements counted when the scheduler was killed last
+        self.scheduler_killed = 0.0
 
     # --- killing ------------------------------------------------------------------------------------
     def victims(self, kind):
@@ -167,21 +167,19 @@ class Churn:
             pause=0.3,
         )
 
-    def placed(self):
-        """Placements that this life of the extender has counted; None while it does not answer."""
-        try:
-            found = self.cluster.metrics()["hami_scheduler_filter_result_total"]
-            return next(v for labels, v in found if labels["result"] == "placed")
-        except (ApiError, OSError, AssertionError, StopIteration):
-            return None
-
     def scheduler_recovered(self):
-        """It leads again and has placed a Pod since it was killed. Kills that come faster than it can
-        take over would show nothing but that a dead scheduler does not schedule."""
-        if self.placed_before is None:
-            return True
-        placed = self.placed()
-        return bool(placed) and placed != self.placed_before and self.cluster.scheduler_leads()
+        """It leads again, and every Pod that waited when it was killed last has a node. Kills that come
+        faster than that would only show that a dead scheduler does not schedule."""
+        try:
+            leads = self.cluster.scheduler_leads()
+        except (ApiError, OSError, AssertionError):
+            return False
+        waiting = [
+            h
+            for h in self.t.checker.of(self.t.ns)
+            if h.created < self.scheduler_killed and not h.bound and not h.gone
+        ]
+        return leads and not waiting
 
     def next_kill(self, order):
         """The first of the list that may come now."""
@@ -189,8 +187,7 @@ class Churn:
             if kind not in ("extender", "kube-scheduler"):
                 return order.pop(i)
             if self.scheduler_recovered():
-                # A new extender counts from nothing; beside a new kube-scheduler it counts on.
-                self.placed_before = 0 if kind == "extender" else self.placed() or -1
+                self.scheduler_killed = time.monotonic()
                 return order.pop(i)
         return None
 
