@@ -51,8 +51,16 @@ inline Result<Json> ApplyPatch(Json document, const Json& operations) {
     if ((op != "remove") == (value == nullptr))
       return Fail(Code::kInvalidArgument, path + ": value");
     if (auto* array = parent->if_array()) {
-      if (op != "add" || steps.back() != "-") return Fail(Code::kInvalidArgument, path + ": array");
-      array->push_back(*value);
+      if (op == "add" && steps.back() == "-") {
+        array->push_back(*value);
+        continue;
+      }
+      bool number = !steps.back().empty() &&
+                    steps.back().find_first_not_of("0123456789") == std::string::npos;
+      if (op != "replace" || !number || std::stoul(steps.back()) >= array->size()) {
+        return Fail(Code::kInvalidArgument, path + ": array");
+      }
+      (*array)[std::stoul(steps.back())] = *value;
       continue;
     }
     auto* object = parent->if_object();
