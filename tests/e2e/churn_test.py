@@ -10,7 +10,7 @@ SEED = 20240607
 @test("50 kills of scheduler, plugin and programs, 5 of kubelet, while 100 Pods come and go")
 def kills(t):
     churn = Churn(
-        t, SEED, {"extender": 12, "kube-scheduler": 2, "plugin": 16, "program": 20, "kubelet": 5}
+        t, SEED, {"extender": 13, "kube-scheduler": 1, "plugin": 16, "program": 20, "kubelet": 5}
     )
     churn.run(pods=100)
     assert sum(churn.killed.values()) == 55, churn.killed
