@@ -37,14 +37,14 @@ Result<SharesByVendor> ReadShares(const Pod& pod, const DeviceConfig& config,
   return out;
 }
 
-bool Allocatable(const Node& node, const std::string& resource) {
-  auto it = node.allocatable.find(resource);
+}  // namespace
+
+bool IsServed(const Settings& settings, const Node& node) {
+  auto it = node.allocatable.find(settings.count);
   if (it == node.allocatable.end()) return false;
   auto quantity = ParseQuantity(it->second);
   return quantity && quantity->value > 0;
 }
-
-}  // namespace
 
 Result<CardSet> NodeCards(const Vendor& vendor, const Settings& settings, const Node& node) {
   const std::string& text = node.Annotation(vendor.keys.register_key);
@@ -55,7 +55,7 @@ Result<CardSet> NodeCards(const Vendor& vendor, const Settings& settings, const 
   CardSet out;
   out.devices = *std::move(devices);
   out.usage.resize(out.devices.size());
-  bool served = Allocatable(node, settings.count);
+  bool served = IsServed(settings, node);
   for (Device& device : out.devices) {
     device.vendor = vendor.word;
     device.healthy = device.healthy && served;

@@ -111,6 +111,9 @@ Result<Mutation> MutatePod(const Pod& pod, const DeviceConfig& config);
 // All resource names of enabled vendors (the scheduler's managed resources).
 std::vector<std::string> ManagedResources(const DeviceConfig& config);
 
+// The vendor's count resource is allocatable on the node: its plugin is there.
+bool IsServed(const Settings& settings, const Node& node);
+
 // One vendor's cards of a node with nothing promised of them; kNotFound when the node has none.
 // Cards whose count resource is not allocatable on the node are unhealthy (their plugin is away).
 // Link scores that do not decode are left out. Errors: kInvalidArgument for an annotation that does

@@ -15,14 +15,6 @@ net::HttpResponse BindReply(std::string_view error) {
   return {.status = 200, .body = WriteBindAnswer(error)};
 }
 
-// The Pod as far as /bind names it, when the watch has not shown it (yet).
-Pod Shadow(const PodKey& key, const std::string& uid) {
-  Pod pod;
-  pod.uid = uid;
-  pod.key = key;
-  return pod;
-}
-
 // Every container that got cards has been started: its Allocate is over, whatever the annotations
 // say. A plugin that was killed between its answer and its writes leaves them behind
 // (spec/scheduler.md 19.3).
@@ -49,9 +41,9 @@ void Service::Impl::Bind(BindArgs args, net::Responder responder) {
   }
   auto claim = EnsureClaim(args);
   if (!claim) {
-    Pod pod = known != nullptr ? *known : Shadow(args.pod, args.uid);
     ++stats.bind_failed;
-    record(pod, kube::EventType::kWarning, "BindingFailed", claim.error().message);
+    record(PodOf(args.uid, args.pod), kube::EventType::kWarning, "BindingFailed",
+           claim.error().message);
     return responder.Reply(BindReply(claim.error().message));
   }
   BindJob job{
@@ -62,6 +54,14 @@ void Service::Impl::Bind(BindArgs args, net::Responder responder) {
     responder.Reply(BindReply(error));
   };
   bind_queue->Submit(std::move(job));
+}
+
+Pod Service::Impl::PodOf(const std::string& uid, const PodKey& key) const {
+  if (const Pod* known = cluster->FindPod(uid)) return *known;
+  Pod pod;
+  pod.uid = uid;
+  pod.key = key;
+  return pod;
 }
 
 Result<void> Service::Impl::EnsureClaim(const BindArgs& args) {
@@ -111,9 +111,8 @@ Result<protocol::Annotations> Service::Impl::Prepare(const BindJob& job) {
 }
 
 void Service::Impl::BindDone(const BindJob& job, Result<void> result, MonoTime started) {
-  stats.bind_seconds.Observe(state.clock().Mono() - started);
-  const Pod* known = cluster->FindPod(job.uid);
-  Pod pod = known != nullptr ? *known : Shadow(job.pod, job.uid);
+  stats.bind_seconds.Observe(std::chrono::duration<double>(state.clock().Mono() - started).count());
+  Pod pod = PodOf(job.uid, job.pod);
   if (result) {
     ++stats.bind_succeeded;
     ledger.SetState(job.uid, ClaimState::kBound);

@@ -27,17 +27,18 @@ std::string LockPatch(const LockView& seen, const std::string& lock, const std::
 
 }  // namespace
 
-ApiBindPort::ApiBindPort(kube::Client& api, std::shared_ptr<Executor> executor, BindPortHooks hooks)
-    : api_(api), executor_(std::move(executor)), hooks_(std::move(hooks)) {}
-
-kube::Done ApiBindPort::OnExecutor(std::function<void(Result<kube::Response>)> done) {
-  return [executor = executor_, alive = std::weak_ptr<int>(alive_),
+kube::Done OnExecutor(std::shared_ptr<Executor> executor, std::weak_ptr<int> alive,
+                      std::function<void(Result<kube::Response>)> done) {
+  return [executor = std::move(executor), alive = std::move(alive),
           done = std::move(done)](Result<kube::Response> response) {
     executor->Post([alive, done, response = std::move(response)]() mutable {
       if (alive.lock()) done(std::move(response));
     });
   };
 }
+
+ApiBindPort::ApiBindPort(kube::Client& api, std::shared_ptr<Executor> executor, BindPortHooks hooks)
+    : api_(api), executor_(std::move(executor)), hooks_(std::move(hooks)) {}
 
 void ApiBindPort::PatchNode(const std::string& node, std::string body, LockDone done) {
   api_.Call({.method = "PATCH",
@@ -46,7 +47,7 @@ void ApiBindPort::PatchNode(const std::string& node, std::string body, LockDone 
              .content_type = kube::kMergePatch,
              .timeout = kBindingTimeout,
              .lane = kube::Lane::kHigh},
-            OnExecutor([done](Result<kube::Response> r) { done(ViewOf(std::move(r))); }));
+            Back([done](Result<kube::Response> r) { done(ViewOf(std::move(r))); }));
 }
 
 void ApiBindPort::TakeLock(const BindJob& job, const LockView& seen, LockDone done) {
@@ -60,7 +61,7 @@ void ApiBindPort::ReleaseLock(const std::string& node, const LockView& seen, Loc
 
 void ApiBindPort::ReadLock(const std::string& node, LockDone done) {
   api_.Call({.path = kube::NodePath(node), .timeout = kBindingTimeout, .lane = kube::Lane::kHigh},
-            OnExecutor([done](Result<kube::Response> r) { done(ViewOf(std::move(r))); }));
+            Back([done](Result<kube::Response> r) { done(ViewOf(std::move(r))); }));
 }
 
 void ApiBindPort::PostBinding(const BindJob& job, std::function<void(Result<void>)> done) {
@@ -77,7 +78,7 @@ void ApiBindPort::PostBinding(const BindJob& job, std::function<void(Result<void
                                         .annotations = std::move(*annotations)}),
              .timeout = kBindingTimeout,
              .lane = kube::Lane::kHigh},
-            OnExecutor([this, job, done](Result<kube::Response> r) {
+            Back([this, job, done](Result<kube::Response> r) {
               if (r) return done({});
               bool unclear =
                   r.error().code == Code::kDeadlineExceeded || r.error().code == Code::kUnavailable;
@@ -91,7 +92,7 @@ void ApiBindPort::Settle(const BindJob& job, Error unclear,
   api_.Call({.path = kube::PodPath(job.pod.ns, job.pod.name),
              .timeout = kBindingTimeout,
              .lane = kube::Lane::kHigh},
-            OnExecutor([job, unclear, done](Result<kube::Response> r) {
+            Back([job, unclear, done](Result<kube::Response> r) {
               auto pod = r ? protocol::DecodePod(r->body) : Result<Pod>(Fail(unclear));
               bool bound = pod && pod->uid == job.uid && pod->node_name == job.node;
               if (bound) return done({});

@@ -21,6 +21,11 @@ namespace hami::scheduler {
 // cards.
 inline constexpr Duration kBindingTimeout = std::chrono::seconds(3);
 
+// A callback for kube::Client that runs `done` on `executor`, unless what `alive` stands for has
+// died by then.
+kube::Done OnExecutor(std::shared_ptr<Executor> executor, std::weak_ptr<int> alive,
+                      std::function<void(Result<kube::Response>)> done);
+
 struct BindPortHooks {
   // Checks the plan once more and returns the annotations to write; the claim becomes Binding.
   std::function<Result<protocol::Annotations>(const BindJob&)> prepare;
@@ -41,7 +46,9 @@ class ApiBindPort final : public BindPort {
  private:
   void PatchNode(const std::string& node, std::string body, LockDone done);
   void Settle(const BindJob& job, Error unclear, std::function<void(Result<void>)> done);
-  kube::Done OnExecutor(std::function<void(Result<kube::Response>)> done);
+  kube::Done Back(std::function<void(Result<kube::Response>)> done) {
+    return OnExecutor(executor_, alive_, std::move(done));
+  }
 
   kube::Client& api_;
   std::shared_ptr<Executor> executor_;

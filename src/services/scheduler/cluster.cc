@@ -3,20 +3,12 @@
 #include <algorithm>
 
 #include "base/log.h"
-#include "base/quantity.h"
 #include "domain/protocol/bind_state.h"
 #include "domain/protocol/names.h"
 #include "domain/protocol/objects.h"
 
 namespace hami::scheduler {
 namespace {
-
-int64_t CountOf(const ResourceMap& resources, const std::string& name) {
-  auto it = resources.find(name);
-  if (it == resources.end()) return 0;
-  auto quantity = ParseQuantity(it->second);
-  return quantity ? quantity->value : 0;
-}
 
 // Everything of the Node that a NodeState is made of, as one text to compare.
 std::string Inputs(const Node& node, const std::vector<const vendor::Vendor*>& vendors,
@@ -27,7 +19,7 @@ std::string Inputs(const Node& node, const std::vector<const vendor::Vendor*>& v
     out += node.Annotation(v->keys.register_key);
     out += '\n';
     if (!v->pair_scores.empty()) out += node.Annotation(v->pair_scores);
-    out += CountOf(node.allocatable, v->hooks.settings(config).count) > 0 ? "\n+" : "\n-";
+    out += vendor::IsServed(v->hooks.settings(config), node) ? "\n+" : "\n-";
   }
   return out;
 }
@@ -153,14 +145,18 @@ void Cluster::ApplyPod(Pod pod) {
   if (!Relevant(pod) && ledger_.Find(uid) == nullptr) return;
   if (pod.Finished()) {
     ClearUnreadable(uid);
-    std::string freed = ledger_.Release(uid);
-    if (!freed.empty()) events_.capacity_changed(freed);
+    Free(uid);
   } else if (!pod.node_name.empty()) {
     ApplyBoundPod(pod);
   }
   uids_[pod.key] = uid;
   Pod& kept = pods_[uid] = std::move(pod);
   events_.pod_changed(kept);
+}
+
+void Cluster::Free(const std::string& uid) {
+  std::string node = ledger_.Release(uid);
+  if (!node.empty()) events_.capacity_changed(node);
 }
 
 void Cluster::ApplyBoundPod(const Pod& pod) {
@@ -172,8 +168,7 @@ void Cluster::ApplyBoundPod(const Pod& pod) {
   ClearUnreadable(pod.uid);
   bool ours = pod.Annotation(protocol::kVgpuNode) == pod.node_name && !shares->empty();
   if (!ours) {  // bound by somebody else: what we had planned for it is void
-    std::string freed = ledger_.Release(pod.uid);
-    if (!freed.empty()) events_.capacity_changed(freed);
+    Free(pod.uid);
     return;
   }
   Claim claim{.pod = pod.key, .node = pod.node_name, .state = ClaimState::kBound};

@@ -81,6 +81,7 @@ class Cluster {
   void ApplyPod(Pod pod);
   void DropPod(const std::string& uid);
   void ApplyBoundPod(const Pod& pod);
+  void Free(const std::string& uid);  // the Pod holds nothing any more
   void ApplyNode(const Node& node);
   void DropNode(const std::string& name);
   bool Relevant(const Pod& pod) const;

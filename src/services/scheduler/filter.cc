@@ -20,7 +20,7 @@ NodeVerdict Unregistered(const std::string& node) {
   return verdict;
 }
 
-// Refused nodes are many and their texts few: reasons are counted for metrics by their text.
+// Each refused node with its reason's word.
 void FillAnswer(const policy::Decision& decision, FilterAnswer& answer) {
   for (const NodeVerdict& refusal : decision.refusals) {
     answer.failed[refusal.node] = policy::ReasonText(refusal.decisive);
@@ -41,7 +41,8 @@ void Service::Impl::Filter(FilterArgs args, PodRequest request, net::Responder r
   } else {
     answer = DecideLive(args, request);
   }
-  stats.filter_seconds.Observe(state.clock().Mono() - started);
+  stats.filter_seconds.Observe(
+      std::chrono::duration<double>(state.clock().Mono() - started).count());
   bool placed = answer.error.empty() && ledger.Find(args.pod.uid) != nullptr;
   if (options.annotate_at_filter && placed) {
     return AnnotateThenReply(args.pod, std::move(answer), std::move(responder));
@@ -59,17 +60,15 @@ FilterAnswer Service::Impl::DecideLive(const FilterArgs& args, const PodRequest&
   }
   ledger.Release(pod.uid);
   std::vector<const NodeState*> candidates;
-  policy::Decision decision;
   std::vector<NodeVerdict> unregistered;
   for (const auto& name : args.node_names.value_or(std::vector<std::string>{})) {
-    const NodeState* node = cluster->SafeNode(name) ? ledger.FindNode(name) : nullptr;
-    if (node != nullptr) {
+    if (const NodeState* node = Candidate(name)) {
       candidates.push_back(node);
     } else {
       unregistered.push_back(Unregistered(name));
     }
   }
-  decision = policy::Decide(candidates, request);
+  policy::Decision decision = policy::Decide(candidates, request);
   for (auto& verdict : unregistered) decision.refusals.push_back(std::move(verdict));
   FillAnswer(decision, answer);
   if (!decision.placement) {
@@ -92,25 +91,18 @@ FilterAnswer Service::Impl::DecideLive(const FilterArgs& args, const PodRequest&
 
 FilterAnswer Service::Impl::Simulate(const FilterArgs& args, const PodRequest& request) const {
   FilterAnswer answer;
-  Ledger empty;
-  Cluster picture(options.devices, {}, empty,
-                  {.node_lock = [](const std::string&, const LockView&) {},
-                   .node_gone = [](const std::string&) {},
-                   .capacity_changed = [](const std::string&) {},
-                   .pod_changed = [](const Pod&) {},
-                   .pod_gone = [](const std::string&) {}});
-  std::vector<const NodeState*> candidates;
-  policy::Decision decision;
-  for (const auto& object : *args.nodes) picture.node_observer().OnUpsert(object.json);
+  std::vector<NodeState> states;
   for (const auto& object : *args.nodes) {
-    const NodeState* node = empty.FindNode(object.node.name);
-    if (node == nullptr) {
-      answer.failed[object.node.name] = policy::ReasonText(Reason::kNodeUnregistered);
+    vendor::NodeView view = vendor::ReadNode(object.node, options.devices);
+    if (view.problems.empty() && !view.state.cards.empty()) {
+      states.push_back(std::move(view.state));
     } else {
-      candidates.push_back(node);
+      answer.failed[object.node.name] = policy::ReasonText(Reason::kNodeUnregistered);
     }
   }
-  decision = policy::Decide(candidates, request);
+  std::vector<const NodeState*> candidates;
+  for (const NodeState& node : states) candidates.push_back(&node);
+  policy::Decision decision = policy::Decide(candidates, request);
   FillAnswer(decision, answer);
   answer.node_objects.emplace();
   for (const auto& object : *args.nodes) {
@@ -121,9 +113,17 @@ FilterAnswer Service::Impl::Simulate(const FilterArgs& args, const PodRequest& r
   return answer;
 }
 
+const NodeState* Service::Impl::Candidate(const std::string& node) const {
+  return cluster->SafeNode(node) ? ledger.FindNode(node) : nullptr;
+}
+
+void Service::Impl::NoLongerWaits(const std::string& uid) {
+  refused.erase(uid);
+  requeuer->Settled(uid);
+}
+
 void Service::Impl::Assume(const Pod& pod, const Placement& placement) {
-  refused.erase(pod.uid);
-  requeuer->Settled(pod.uid);
+  NoLongerWaits(pod.uid);
   Claim claim{.pod = pod.key, .node = placement.node, .state = ClaimState::kAssumed};
   claim.charge = policy::ChargeOf(pod, placement.shares);
   claim.placement = placement;
@@ -145,26 +145,22 @@ void Service::Impl::AnnotateThenReply(const Pod& pod, FilterAnswer answer,
             .body = kube::MetadataPatchBody(patch),
             .content_type = kube::kMergePatch,
             .lane = kube::Lane::kHigh},
-           [this, thread = thread, weak = std::weak_ptr<int>(alive), uid = pod.uid,
-            answer = std::move(answer),
-            responder = std::move(responder)](Result<kube::Response> r) mutable {
-             thread->Post([this, weak, uid, answer = std::move(answer),
-                           responder = std::move(responder), r = std::move(r)]() mutable {
-               if (!weak.lock()) return;
-               if (!r) {
-                 ledger.Release(uid);
-                 answer = {.error = "annotate pod: " + r.error().message};
-               }
-               responder.Reply(Json200(WriteFilterAnswer(answer)));
-             });
-           });
+           OnExecutor(thread, alive,
+                      [this, uid = pod.uid, answer = std::move(answer),
+                       responder = std::move(responder)](Result<kube::Response> r) mutable {
+                        if (!r) {
+                          ledger.Release(uid);
+                          answer = {.error = "annotate pod: " + r.error().message};
+                        }
+                        responder.Reply(Json200(WriteFilterAnswer(answer)));
+                      }));
 }
 
 bool Service::Impl::FitsNow(const std::string& uid, const std::string& node) {
   auto it = refused.find(uid);
-  const NodeState* state_of_node = cluster->SafeNode(node) ? ledger.FindNode(node) : nullptr;
-  return it != refused.end() && state_of_node != nullptr &&
-         policy::FitNode(*state_of_node, it->second).placement.has_value();
+  const NodeState* candidate = Candidate(node);
+  return it != refused.end() && candidate != nullptr &&
+         policy::FitNode(*candidate, it->second).placement.has_value();
 }
 
 void Service::Impl::Poke(const std::string& uid, uint64_t count) {

@@ -1,6 +1,7 @@
 // /metrics: the ledger and the scheduler's own counters, streamed from the state thread.
 #include <map>
 #include <string>
+#include <vector>
 
 #include "base/version.h"
 #include "platform/telemetry/exposition.h"
@@ -92,29 +93,42 @@ void Cards(Exposition& out, const Ledger& ledger) {
           });
 }
 
-// One sample per container and card, from the decision that the Pod carries.
-void Shares(Exposition& out, const Ledger& ledger, const Cluster& cluster,
-            const protocol::DeviceConfig& config) {
-  auto each = [&](std::string_view name, std::string_view help, auto get) {
-    out.Family(name, help, MetricType::kGauge);
-    for (const auto& [uid, claim] : ledger.claims()) {
-      const Pod* pod = cluster.FindPod(uid);
-      if (pod == nullptr || claim.state != ClaimState::kBound) continue;
-      auto shares = vendor::AllocatedShares(*pod, config);
-      if (!shares) continue;
-      for (const auto& [word, containers] : *shares) {
-        for (size_t i = 0; i < containers.size(); ++i) {
-          std::string container = std::to_string(i);
-          for (const DeviceShare& share : containers[i]) {
-            out.Sample({{"namespace", claim.pod.ns},
-                        {"node", claim.node},
-                        {"pod", claim.pod.name},
-                        {"container_index", container},
-                        {"device_uuid", share.uuid}},
-                       get(share));
-          }
+// A container's share of a card, from the decision that its Pod carries.
+struct ShareView {
+  const Claim& claim;
+  std::string container;
+  DeviceShare share;
+};
+
+std::vector<ShareView> SharesOf(const Ledger& ledger, const Cluster& cluster,
+                                const protocol::DeviceConfig& config) {
+  std::vector<ShareView> out;
+  for (const auto& [uid, claim] : ledger.claims()) {
+    const Pod* pod = cluster.FindPod(uid);
+    if (pod == nullptr || claim.state != ClaimState::kBound) continue;
+    auto shares = vendor::AllocatedShares(*pod, config);
+    if (!shares) continue;
+    for (auto& [word, containers] : *shares) {
+      for (size_t i = 0; i < containers.size(); ++i) {
+        for (DeviceShare& share : containers[i]) {
+          out.push_back({claim, std::to_string(i), std::move(share)});
         }
       }
+    }
+  }
+  return out;
+}
+
+void Shares(Exposition& out, const std::vector<ShareView>& views) {
+  auto each = [&](std::string_view name, std::string_view help, auto get) {
+    out.Family(name, help, MetricType::kGauge);
+    for (const ShareView& v : views) {
+      out.Sample({{"namespace", v.claim.pod.ns},
+                  {"node", v.claim.node},
+                  {"pod", v.claim.pod.name},
+                  {"container_index", v.container},
+                  {"device_uuid", v.share.uuid}},
+                 get(v.share));
     }
   };
   each(metric::kVgpuMemoryAllocatedBytes, "memory of the container's share, bytes",
@@ -133,29 +147,9 @@ void Gauge(Exposition& out, std::string_view name, std::string_view help, double
   out.Sample({}, value);
 }
 
-void Histogram(Exposition& out, std::string_view verb, const Latency& latency) {
-  auto bucket = [&](std::string_view bound, uint64_t n) {
-    Label labels[] = {{"verb", verb}, {"le", bound}};
-    out.Sample("_bucket", labels, static_cast<double>(n));
-  };
-  for (size_t i = 0; i < Latency::kBounds.size(); ++i) {
-    bucket(telemetry::FormatValue(Latency::kBounds[i]), latency.buckets[i]);
-  }
-  bucket("+Inf", latency.count);
-  Label labels[] = {{"verb", verb}};
-  out.Sample("_sum", labels, latency.sum);
-  out.Sample("_count", labels, static_cast<double>(latency.count));
-}
-
 void Own(Exposition& out, Service::Impl& impl) {
   const Stats& stats = impl.stats;
-  out.Family(metric::kSchedulerRequestSeconds, "time on the state thread, or waiting",
-             MetricType::kHistogram);
-  for (auto [verb, latency] :
-       {std::pair<std::string_view, const Latency*>{"filter", &stats.filter_seconds},
-        {"bind", &stats.bind_seconds}}) {
-    Histogram(out, verb, *latency);
-  }
+  stats.request_seconds.WriteTo(out);
   out.Family(metric::kSchedulerFilterResults, "decisions by result and reason",
              MetricType::kCounter);
   out.Sample({{"result", "placed"}, {"reason", ""}}, static_cast<double>(stats.filter_placed));
@@ -209,7 +203,7 @@ std::string Service::Impl::MetricsText() {
                     {"platform", build.platform}};
   out.BareSample(labels, 1);
   Cards(out, ledger);
-  Shares(out, ledger, *cluster, options.devices);
+  Shares(out, SharesOf(ledger, *cluster, options.devices));
   Own(out, *this);
   return out.Take();
 }

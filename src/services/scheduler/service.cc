@@ -37,8 +37,7 @@ Service::Impl::Impl(kube::Client& client, EventSink events, ServiceOptions opts)
     // is for those whose plugin died in between.
     if (pod.Finished()) bind_queue->HoldersChanged();
     if (pod.node_name.empty()) return;
-    refused.erase(pod.uid);
-    requeuer->Settled(pod.uid);
+    NoLongerWaits(pod.uid);
     // The label follows the binding in a write of its own; a scheduler that died between the two
     // left it out.
     bool ours = pod.Annotation(protocol::kVgpuNode) == pod.node_name;
@@ -50,8 +49,7 @@ Service::Impl::Impl(kube::Client& client, EventSink events, ServiceOptions opts)
     }
   };
   on.pod_gone = [this](const std::string& uid) {
-    refused.erase(uid);
-    requeuer->Settled(uid);
+    NoLongerWaits(uid);
     bind_queue->HoldersChanged();
   };
   on.synced = [this] {

@@ -28,6 +28,10 @@ struct Service::Impl {
   // Gives the Pod its cards in the ledger.
   void Assume(const Pod& pod, const Placement& placement);
   void AnnotateThenReply(const Pod& pod, FilterAnswer answer, net::Responder responder);
+  // Null: not registered, or an allocation there cannot be read.
+  const NodeState* Candidate(const std::string& node) const;
+  // The Pod was placed, is bound or gone: no longer one of those that were refused.
+  void NoLongerWaits(const std::string& uid);
   bool FitsNow(const std::string& uid, const std::string& node);
   void Poke(const std::string& uid, uint64_t count);
 
@@ -36,6 +40,8 @@ struct Service::Impl {
   // The Pod's claim on that node, planned anew when it expired or belongs to an earlier process.
   Result<void> EnsureClaim(const BindArgs& args);
   Result<protocol::Annotations> Prepare(const BindJob& job);
+  // As the watch shows the Pod, or as far as /bind names it.
+  Pod PodOf(const std::string& uid, const PodKey& key) const;
   void BindDone(const BindJob& job, Result<void> result, MonoTime started);
   HolderState StateOf(const protocol::NodeLock& lock) const;
   void LabelPod(const PodKey& pod, std::string_view key, const std::string& value);
