@@ -85,15 +85,7 @@ CUresult Create(void** array, uint64_t expected, Call call, Ask ask, Undo undo) 
 
 template <class Call>
 CUresult Destroy(void* array, Call call) {
-  const auto record = OwnRecords().Take(Space::kArray, hami::limiter::hook::KeyOf(array));
-  const CUresult result = call();
-  if (!record) return result;
-  if (result == CUDA_SUCCESS) {
-    hami::limiter::hook::ReleaseRecord(*record);
-  } else {
-    OwnRecords().Insert(*record);
-  }
-  return result;
+  return hami::limiter::hook::FreeRecorded(Space::kArray, hami::limiter::hook::KeyOf(array), call);
 }
 
 }  // namespace

@@ -71,18 +71,9 @@ CUresult AllocatePitched(Pointer* pointer, Pitch* pitch, uint64_t width, uint64_
   return Book(room, PointerRecord(current, *pointer, uint64_t{*pitch} * height, HAMI_KIND_DATA));
 }
 
-// The record goes first: once the driver has freed the address, another thread may be given it.
 template <class Call>
 CUresult Free(uint64_t pointer, Call call) {
-  const auto record = OwnRecords().Take(Space::kPointer, pointer);
-  const CUresult result = call();
-  if (!record) return result;
-  if (result == CUDA_SUCCESS) {
-    hami::limiter::hook::ReleaseRecord(*record);
-  } else {
-    OwnRecords().Insert(*record);
-  }
-  return result;
+  return hami::limiter::hook::FreeRecorded(Space::kPointer, pointer, call);
 }
 
 }  // namespace

@@ -31,6 +31,22 @@ void ForgetContexts();
 // Gives back what a record was charged. For a pointer or array that the driver has freed.
 void ReleaseRecord(const account::Record& record);
 
+// Lets the driver free what has a record, and un-charges it once it has. The record is taken first:
+// once the driver has freed the address, another thread may be given it. Without a record the call
+// alone is made.
+template <class Call>
+CUresult FreeRecorded(account::Space space, uint64_t key, Call call) {
+  const auto record = OwnRecords().Take(space, key);
+  const CUresult result = call();
+  if (!record) return result;
+  if (result == CUDA_SUCCESS) {
+    ReleaseRecord(*record);
+  } else {
+    OwnRecords().Insert(*record);
+  }
+  return result;
+}
+
 // For the child of a fork.
 void ForgetPoolsAfterFork();
 
