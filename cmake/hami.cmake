@@ -47,11 +47,15 @@ endif()
 # One or two heavy translation units (Beast, gRPC) at a time need about 1 GB each.
 set_property(GLOBAL PROPERTY JOB_POOLS heavy=2)
 
-# hami_library(<name> SOURCES ... [DEPS <other rooms>] [LIBS <external>])
+# hami_library(<name> SOURCES ... [DEPS <other rooms>] [LIBS <external>] [TEST_ONLY])
+# TEST_ONLY: built only where a test asks for it.
 function(hami_library name)
-  cmake_parse_arguments(A "" "" "SOURCES;DEPS;LIBS;PRIVATE_LIBS" ${ARGN})
+  cmake_parse_arguments(A "TEST_ONLY" "" "SOURCES;DEPS;LIBS;PRIVATE_LIBS" ${ARGN})
   add_library(hami_${name} STATIC ${A_SOURCES})
   add_library(hami::${name} ALIAS hami_${name})
+  if(A_TEST_ONLY)
+    set_target_properties(hami_${name} PROPERTIES EXCLUDE_FROM_ALL ON)
+  endif()
   list(TRANSFORM A_DEPS PREPEND hami_)
   target_link_libraries(hami_${name} PUBLIC hami_options ${A_DEPS} ${A_LIBS}
                                      PRIVATE ${A_PRIVATE_LIBS})
