@@ -22,6 +22,7 @@
 #include "platform/kube/watch_decode.h"
 #include "tests/conformance/real_apiserver.h"
 #include "tests/fake_apiserver/fake_apiserver.h"
+#include "tests/fake_apiserver/mirror.h"
 
 namespace hami::conformance {
 namespace {
@@ -272,49 +273,7 @@ TEST_P(ApiTest, AContinueTokenOfNobodyIsRefused) {
   EXPECT_FALSE(Send("GET", kube::PodsPath(ns_) + "?limit=1&continue=bogus"));
 }
 
-// A copy of the world: name -> annotation "v".
-class Mirror final : public kube::Observer {
- public:
-  using World = std::map<std::string, std::string>;
-  void OnListBegin() override {
-    std::lock_guard lock(mutex_);
-    seen_.clear();
-  }
-  void OnUpsert(std::string_view object) override {
-    auto json = ParseJson(object);
-    ASSERT_TRUE(json);
-    std::lock_guard lock(mutex_);
-    std::string name(StringAt(*json, {"metadata", "name"}));
-    world_[name] = StringAt(*json, {"metadata", "annotations", "v"});
-    seen_.insert(name);
-    changed_.notify_all();
-  }
-  void OnDelete(std::string_view object) override {
-    auto json = ParseJson(object);
-    ASSERT_TRUE(json);
-    std::lock_guard lock(mutex_);
-    world_.erase(std::string(StringAt(*json, {"metadata", "name"})));
-    changed_.notify_all();
-  }
-  void OnListEnd() override {
-    std::lock_guard lock(mutex_);
-    std::erase_if(world_, [&](const auto& entry) { return !seen_.contains(entry.first); });
-    listed_ = true;
-    changed_.notify_all();
-  }
-  void OnStale(Duration) override {}
-  void Await(const World& world) {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return listed_ && world_ == world; });
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  World world_;
-  std::set<std::string> seen_;
-  bool listed_ = false;
-};
+using fake::Mirror;
 
 TEST_P(ApiTest, TheReflectorListsInPagesAndFollowsEveryChange) {
   Mirror::World world;
@@ -328,14 +287,14 @@ TEST_P(ApiTest, TheReflectorListsInPagesAndFollowsEveryChange) {
   options.path = kube::PodsPath(ns_);
   options.page = 3;
   kube::Reflector reflector(*client_, executor, options, mirror);
-  mirror.Await(world);
+  mirror.AwaitWorld(world);
   Must("PATCH", kube::PodPath(ns_, "p1"), R"({"metadata":{"annotations":{"v":"new"}}})");
   world["p1"] = "new";
   Must("DELETE", kube::PodPath(ns_, "p2"));
   world.erase("p2");
   CreatePod("q");
   world["q"] = "";
-  mirror.Await(world);
+  mirror.AwaitWorld(world);
   EXPECT_EQ(reflector.stats().lists, 1u);
   EXPECT_EQ(reflector.stats().errors, 0u);
 }
@@ -350,11 +309,11 @@ TEST_P(ApiTest, TheReflectorDeletesWhatLeavesItsSelectors) {
   options.field_selector = "metadata.namespace=" + ns_;
   options.label_selector = "gpu=on,!skip";
   kube::Reflector reflector(*client_, executor, options, mirror);
-  mirror.Await({{"in", ""}});
+  mirror.AwaitWorld({{"in", ""}});
   Must("PATCH", kube::PodPath(ns_, "out"), R"({"metadata":{"labels":{"gpu":"on"}}})");
-  mirror.Await({{"in", ""}, {"out", ""}});
+  mirror.AwaitWorld({{"in", ""}, {"out", ""}});
   Must("PATCH", kube::PodPath(ns_, "in"), R"({"metadata":{"labels":{"skip":"x"}}})");
-  mirror.Await({{"out", ""}});
+  mirror.AwaitWorld({{"out", ""}});
 }
 
 TEST_P(ApiTest, TheReflectorIsInStepAgainAfterTheServerDiedAndCameBack) {
@@ -365,12 +324,12 @@ TEST_P(ApiTest, TheReflectorIsInStepAgainAfterTheServerDiedAndCameBack) {
   options.path = kube::PodsPath(ns_);
   options.max_backoff = std::chrono::milliseconds(500);
   kube::Reflector reflector(*client_, executor, options, mirror);
-  mirror.Await({{"p", ""}});
+  mirror.AwaitWorld({{"p", ""}});
   Away();
   Back();
   Must("PATCH", kube::PodPath(ns_, "p"), R"({"metadata":{"annotations":{"v":"new"}}})");
   CreatePod("q");
-  mirror.Await({{"p", "new"}, {"q", ""}});
+  mirror.AwaitWorld({{"p", "new"}, {"q", ""}});
 }
 
 TEST_P(ApiTest, LeasesAreHeldFollowedAndGivenBack) {

@@ -541,6 +541,13 @@ void FakeApiServer::AwaitWatches(const std::string& path_part, int count) const 
   });
 }
 
+void FakeApiServer::Await(const std::function<bool()>& holds) const {
+  while (!holds()) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, std::chrono::milliseconds(20));
+  }
+}
+
 void FakeApiServer::AwaitRequests(const std::function<bool(const LoggedRequest&)>& match,
                                   int count) const {
   std::unique_lock lock(mutex_);

@@ -95,6 +95,10 @@ class FakeApiServer {
   int CountRequests(const std::function<bool(const LoggedRequest&)>& match) const;
   // Blocks until so many watches of paths containing `path_part` are open.
   void AwaitWatches(const std::string& path_part, int count) const;
+  // Blocks until `holds`, whatever it depends on: looks again when a request arrives, and every 20
+  // ms, since a request is carried out after it has arrived and other effects are no requests at
+  // all.
+  void Await(const std::function<bool()>& holds) const;
   void AwaitRequests(const std::function<bool(const LoggedRequest&)>& match, int count) const;
 
  private:

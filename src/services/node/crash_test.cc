@@ -138,14 +138,7 @@ class CrashTest : public testing::TestWithParam<std::string> {
     return Find(server_.Get("/api/v1/nodes/n1"), {"metadata", "annotations", kLock}) != nullptr;
   }
   // Waits for requests until the cluster is as it should be.
-  void Await(const std::function<bool()>& predicate) {
-    const auto any = [](const fake::LoggedRequest&) { return true; };
-    while (!predicate()) {
-      const int seen = server_.CountRequests(any);
-      if (predicate()) return;
-      server_.AwaitRequests(any, seen + 1);
-    }
-  }
+  void Await(const std::function<bool()>& predicate) { server_.Await(predicate); }
 
   std::string root_;
   fake::FakeApiServer server_;
