@@ -31,9 +31,13 @@ bool CardsInUse(const Pod& pod, const protocol::DeviceConfig& config) {
 
 }  // namespace
 
-void Service::Impl::Bind(BindArgs args, net::Responder responder) {
-  MonoTime started = state.clock().Mono();
-  if (std::string why = WhyNot(); !why.empty()) return responder.Reply(BindReply(why));
+void Service::Impl::Bind(BindArgs args, net::Responder responder, MonoTime arrived) {
+  if (Obstacle why = WhyNot(); !why.text.empty()) {
+    if (!WorthWaiting(why)) return responder.Reply(BindReply(why.text));
+    return Hold([this, args = std::move(args), responder, arrived]() mutable {
+      Bind(std::move(args), responder, arrived);
+    });
+  }
   const Pod* known = cluster->FindPod(args.pod);
   if (known != nullptr && known->uid != args.uid) {
     return responder.Reply(BindReply("pod " + args.pod.Text() + " has uid " + known->uid +
@@ -47,10 +51,10 @@ void Service::Impl::Bind(BindArgs args, net::Responder responder) {
     return responder.Reply(BindReply(claim.error().message));
   }
   BindJob job{
-      .uid = args.uid, .pod = args.pod, .node = args.node, .deadline = started + options.bind_wait};
-  job.done = [this, job, responder, started](Result<void> result) {
+      .uid = args.uid, .pod = args.pod, .node = args.node, .deadline = arrived + options.bind_wait};
+  job.done = [this, job, responder, arrived](Result<void> result) {
     std::string error = result ? "" : result.error().message;
-    BindDone(job, std::move(result), started);
+    BindDone(job, std::move(result), arrived);
     responder.Reply(BindReply(error));
   };
   bind_queue->Submit(std::move(job));

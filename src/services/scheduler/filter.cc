@@ -29,20 +29,25 @@ void FillAnswer(const policy::Decision& decision, FilterAnswer& answer) {
 
 }  // namespace
 
-void Service::Impl::Filter(FilterArgs args, PodRequest request, net::Responder responder) {
-  MonoTime started = state.clock().Mono();
+void Service::Impl::Filter(FilterArgs args, PodRequest request, net::Responder responder,
+                           MonoTime arrived) {
   FilterAnswer answer;
   if (!policy::RequestsAnything(request)) {
     answer.node_names = args.node_names.value_or(std::vector<std::string>{});
   } else if (args.nodes && !args.node_names) {
     answer = Simulate(args, request);
-  } else if (std::string why = WhyNot(); !why.empty()) {
-    answer.error = why;
-  } else {
+  } else if (Obstacle why = WhyNot(); why.text.empty()) {
     answer = DecideLive(args, request);
+  } else if (WorthWaiting(why)) {
+    return Hold(
+        [this, args = std::move(args), request = std::move(request), responder, arrived]() mutable {
+          Filter(std::move(args), std::move(request), responder, arrived);
+        });
+  } else {
+    answer.error = why.text;
   }
   stats.filter_seconds.Observe(
-      std::chrono::duration<double>(state.clock().Mono() - started).count());
+      std::chrono::duration<double>(state.clock().Mono() - arrived).count());
   bool placed = answer.error.empty() && ledger.Find(args.pod.uid) != nullptr;
   if (options.annotate_at_filter && placed) {
     return AnnotateThenReply(args.pod, std::move(answer), std::move(responder));

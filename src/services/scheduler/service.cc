@@ -14,6 +14,8 @@ constexpr size_t kBodyLimit =
     64u << 20;  // full Node objects of a simulation (spec/scheduler.md 4.1)
 constexpr Duration kHousekeeping = std::chrono::seconds(1);
 constexpr int kAuditEvery = 60;  // housekeepings
+constexpr Duration kHoldFor = std::chrono::seconds(5);
+constexpr Duration kLookAgain = std::chrono::milliseconds(20);
 
 net::HttpResponse Overloaded() {
   return {.status = 503,
@@ -87,8 +89,11 @@ Service::Impl::~Impl() {
   // What lives on the state thread dies there; binds that wait are answered.
   std::promise<void> done;
   state.Post([&] {
+    stopping = true;
+    RunHeld();
     alive.reset();
     state.Cancel(housekeeping_timer);
+    state.Cancel(held_timer);
     bind_queue.reset();
     bind_port.reset();
     requeuer.reset();
@@ -97,20 +102,42 @@ Service::Impl::~Impl() {
   done.get_future().wait();
 }
 
-std::string Service::Impl::WhyNot() {
+Obstacle Service::Impl::WhyNot() {
   LeaderView leader = options.leader();
-  if (!leader.leading) return "hami-scheduler not leader";
+  if (!leader.leading) return {.text = "hami-scheduler not leader"};
   if (std::string why = cluster->NotSyncedReason(); !why.empty()) {
-    return "hami-scheduler not in step with the API server: " + why;
+    return {.text = "hami-scheduler not in step with the API server: " + why, .passes = true};
   }
   // A predecessor's last Binding may still be on its way (design.md decision 5).
   if (leader.term > 0 && state.clock().Mono() - leader.since < kBindingTimeout) {
-    return "hami-scheduler is taking over leadership";
+    return {.text = "hami-scheduler is taking over leadership", .passes = true};
   }
-  return "";
+  return {};
+}
+
+bool Service::Impl::WorthWaiting(const Obstacle& obstacle) {
+  if (!obstacle.passes) {
+    obstructed_since.reset();
+    return false;
+  }
+  MonoTime now = state.clock().Mono();
+  if (!obstructed_since) obstructed_since = now;
+  return !stopping && now - *obstructed_since < kHoldFor;
+}
+
+void Service::Impl::Hold(Task again) {
+  held.push_back(std::move(again));
+  if (held.size() == 1) {
+    held_timer = state.PostAfter(kLookAgain, [this] { RunHeld(); });
+  }
+}
+
+void Service::Impl::RunHeld() {
+  for (Task& task : std::exchange(held, {})) task();
 }
 
 void Service::Impl::Housekeeping() {
+  WorthWaiting(WhyNot());  // an obstacle's age does not wait for somebody to ask
   for (const std::string& node : ledger.Expire(state.clock().Mono())) {
     ++stats.expired;
     requeuer->CapacityChanged(node);
@@ -141,17 +168,19 @@ std::vector<net::Route> Service::ExtenderRoutes() {
       auto compiled =
           policy::CompileRequest(args->pod, impl->options.devices, impl->options.policies);
       if (!compiled) return refuse(compiled.error().message);
-      impl->state.Post(
-          [impl, args = std::move(*args), compiled = std::move(*compiled), responder]() mutable {
-            impl->Filter(std::move(args), std::move(compiled), responder);
-          });
+      impl->state.Post([impl, args = std::move(*args), compiled = std::move(*compiled),
+                        responder]() mutable {
+        impl->Filter(std::move(args), std::move(compiled), responder, impl->state.clock().Mono());
+      });
     });
     if (!queued) responder.Reply(Overloaded());
   };
   auto bind = [impl](net::HttpRequest request, net::Responder responder) {
     auto args = ParseBindArgs(request.body);
     if (!args) return responder.Reply({.body = WriteBindAnswer(args.error().message)});
-    impl->state.Post([impl, args = std::move(*args), responder] { impl->Bind(args, responder); });
+    impl->state.Post([impl, args = std::move(*args), responder] {
+      impl->Bind(args, responder, impl->state.clock().Mono());
+    });
   };
   return {{.method = "POST", .path = "/filter", .handler = filter, .body_limit = kBodyLimit},
           {.method = "POST", .path = "/bind", .handler = bind, .body_limit = 1 << 20}};

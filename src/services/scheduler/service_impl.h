@@ -4,7 +4,9 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "services/scheduler/bind_queue.h"
 #include "services/scheduler/binding.h"
@@ -17,12 +19,18 @@
 
 namespace hami::scheduler {
 
+// Empty text: none. Else the text for the extender's Error.
+struct Obstacle {
+  std::string text;
+  bool passes = false;  // by itself and soon, as far as this replica can tell
+};
+
 struct Service::Impl {
   Impl(kube::Client& api, EventSink events, ServiceOptions options);
   ~Impl();
 
   // filter.cc
-  void Filter(FilterArgs args, PodRequest request, net::Responder responder);
+  void Filter(FilterArgs args, PodRequest request, net::Responder responder, MonoTime arrived);
   FilterAnswer DecideLive(const FilterArgs& args, const PodRequest& request);
   FilterAnswer Simulate(const FilterArgs& args, const PodRequest& request) const;
   // Gives the Pod its cards in the ledger.
@@ -36,7 +44,7 @@ struct Service::Impl {
   void Poke(const std::string& uid, uint64_t count);
 
   // bind.cc
-  void Bind(BindArgs args, net::Responder responder);
+  void Bind(BindArgs args, net::Responder responder, MonoTime arrived);
   // The Pod's claim on that node, planned anew when it expired or belongs to an earlier process.
   Result<void> EnsureClaim(const BindArgs& args);
   Result<protocol::Annotations> Prepare(const BindJob& job);
@@ -47,8 +55,15 @@ struct Service::Impl {
   void LabelPod(const PodKey& pod, std::string_view key, const std::string& value);
 
   // service.cc
-  // Empty when this replica may decide now; else the text for the extender's Error.
-  std::string WhyNot();
+  // Why this replica may not decide now.
+  Obstacle WhyNot();
+  // Whether a request that meets the obstacle should wait: an error would put its Pod into
+  // kube-scheduler's backoff of up to 10 s, and most obstacles are gone before that. Each one may
+  // hold requests up for kHoldFor in all.
+  bool WorthWaiting(const Obstacle& obstacle);
+  // Runs `again` in a moment; at the latest when the service stops.
+  void Hold(Task again);
+  void RunHeld();
   void Housekeeping();
   std::string MetricsText();
 
@@ -64,6 +79,10 @@ struct Service::Impl {
   Ledger ledger;
   Stats stats;
   uint64_t housekeepings = 0;
+  std::vector<Task> held;
+  Executor::TimerId held_timer = 0;
+  std::optional<MonoTime> obstructed_since;
+  bool stopping = false;
   std::unique_ptr<Cluster> cluster;
   std::unique_ptr<ApiBindPort> bind_port;
   std::unique_ptr<BindQueue> bind_queue;
