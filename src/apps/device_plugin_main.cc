@@ -2,16 +2,11 @@
 #include <csignal>
 #include <ctime>
 
-#include "base/env.h"
+#include "apps/device_plugin_setup.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/terminal.h"
 #include "base/version.h"
-#include "domain/protocol/objects.h"
-#include "platform/driver/node_setup.h"
-#include "platform/kube/client.h"
-#include "platform/kube/config.h"
-#include "platform/kube/objects.h"
 #include "platform/net/http_server.h"
 #include "services/node/cleanup.h"
 #include "services/node/limits.h"
@@ -21,63 +16,9 @@
 namespace hami {
 namespace {
 
-struct Options {
-  node::NodeFlags node;
-  driver::VendorOptions vendor;
-  node::CleanupFlags cleanup;
-};
-
-struct Files {
-  std::string config;     // device-config.yaml
-  std::string overrides;  // config.json
-  bool operator==(const Files&) const = default;
-};
-
-Result<Files> ReadFiles(const node::NodeFlags& flags) {
-  Files out;
-  if (!flags.config_file.empty()) {
-    TRY_ASSIGN(out.config, RealFileSystem().Read(flags.config_file));
-  }
-  out.overrides = RealFileSystem().Read(flags.node_config_file).value_or("");
-  return out;
-}
-
-Result<std::unique_ptr<kube::Client>> Connect(net::Loop& loop, const node::NodeFlags& flags) {
-  TRY_ASSIGN(auto config, kube::LoadConfig(RealFileSystem(), flags.kubeconfig));
-  return kube::Client::Create(loop, config,
-                              {.user_agent = "hami-device-plugin/" + Build().version});
-}
-
-// Overrides may ask for the node's labels; nothing else does.
-std::map<std::string, std::string, std::less<>> Labels(kube::Client& client, const Files& files,
-                                                       const std::string& node) {
-  if (files.overrides.find("nodeSelector") == std::string::npos) return {};
-  auto decoded = client.CallSync({.path = kube::NodePath(node)}).and_then([](const auto& answer) {
-    return protocol::DecodeNode(answer.body);
-  });
-  if (!decoded) {
-    LOG(kWarn, "node labels are not known").Kv("error", decoded.error().message);
-  }
-  return decoded ? decoded->labels : std::map<std::string, std::string, std::less<>>{};
-}
-
-Result<driver::VendorSetup> Setup(const FlagSet& given, const Options& o, const Files& files,
-                                  kube::Client& client) {
-  return driver::SetupVendor(RealFileSystem(),
-                             {.given = given,
-                              .options = o.vendor,
-                              .tuning = node::GivenTuning(given, o.node),
-                              .config_yaml = files.config,
-                              .overrides_json = files.overrides,
-                              .node = o.node.node_name,
-                              .labels = Labels(client, files, o.node.node_name),
-                              .health_off = GetEnvOr("DP_DISABLE_HEALTHCHECKS", ""),
-                              .health_on = GetEnvOr("DP_ENABLE_HEALTHCHECKS", "")});
-}
-
 // One life of the service, until a signal or a change of the files: true means start again.
-Result<bool> RunOnce(const FlagSet& given, const Options& o, const sigset_t& signals) {
-  TRY_ASSIGN(const Files files, ReadFiles(o.node));
+Result<bool> RunOnce(const FlagSet& given, const PluginOptions& o, const sigset_t& signals) {
+  TRY_ASSIGN(const PluginFiles files, ReadFiles(o.node));
   net::Loop loop;
   TRY_ASSIGN(auto client, Connect(loop, o.node));
   TRY_ASSIGN(auto setup, Setup(given, o, files, *client));
@@ -113,10 +54,10 @@ Result<bool> RunOnce(const FlagSet& given, const Options& o, const sigset_t& sig
   }
 }
 
-Result<void> Clean(const FlagSet& given, Options o) {
+Result<void> Clean(const FlagSet& given, PluginOptions o) {
   net::Loop loop;
   TRY_ASSIGN(auto client, Connect(loop, o.node));
-  TRY_ASSIGN(const Files files, ReadFiles(o.node));
+  TRY_ASSIGN(const PluginFiles files, ReadFiles(o.node));
   TRY_ASSIGN(auto setup, Setup(given, o, files, *client));
   if (o.cleanup.wait_cluster)
     return node::WaitForCluster(*client, setup.keys.register_key, o.cleanup);
@@ -124,7 +65,7 @@ Result<void> Clean(const FlagSet& given, Options o) {
   return node::CleanNode(RealFileSystem(), *client, o.node, setup, o.cleanup);
 }
 
-Result<void> Serve(const FlagSet& given, Options o) {
+Result<void> Serve(const FlagSet& given, PluginOptions o) {
   TRY(node::FinishNodeFlags(o.node));
   for (const auto& [name, value] : given.Values()) LOG(kInfo, "FLAG").Kv(name, value);
   // Blocked before any thread starts, so that only RunOnce sees them.
@@ -139,7 +80,7 @@ Result<void> Serve(const FlagSet& given, Options o) {
 }
 
 int Main(int argc, char** argv) {
-  Options o;
+  PluginOptions o;
   FlagSet flags("hami-device-plugin", "offers a node's cards to kubelet in shares");
   node::AddNodeFlags(flags, o.node);
   driver::AddVendorFlags(flags, o.vendor);

@@ -4,6 +4,7 @@
 #include "base/env.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/version.h"
 
 namespace hami {
 
@@ -63,6 +64,18 @@ Result<Duration> NodeLockTimeout(const FlagSet& set, const SchedulerFlags& f) {
   auto parsed = ParseDuration(*env);
   if (!parsed) return Fail(std::move(parsed).error().With("$HAMI_NODELOCK_EXPIRE"));
   return *parsed;
+}
+
+kube::ClientOptions ClientOptions(const SchedulerFlags& f) {
+  kube::ClientOptions options{.qps = f.kube_qps,
+                              .burst = static_cast<int>(f.kube_burst),
+                              .user_agent = "hami-scheduler/" + Build().version};
+  if (f.kube_timeout_seconds > 0) options.timeout = std::chrono::seconds(f.kube_timeout_seconds);
+  return options;
+}
+
+kube::LeaseFollowerOptions LeaseOptions(const SchedulerFlags& f) {
+  return {.ns = f.leader_elect_namespace, .name = f.leader_elect_name, .identity = HostName()};
 }
 
 Result<std::map<std::string, std::string, std::less<>>> ParseLabelSelector(

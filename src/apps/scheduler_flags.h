@@ -8,6 +8,8 @@
 #include "base/clock.h"
 #include "base/flags.h"
 #include "domain/protocol/device_config.h"
+#include "platform/kube/client.h"
+#include "platform/kube/lease.h"
 
 namespace hami {
 
@@ -42,6 +44,10 @@ void DeclareSchedulerFlags(FlagSet& set, SchedulerFlags& f);
 // The age at which a node lock is stale: flag given > $HAMI_NODELOCK_EXPIRE > 5m (the reference
 // ignores the variable: spec/scheduler.md 1.2).
 Result<Duration> NodeLockTimeout(const FlagSet& set, const SchedulerFlags& f);
+// How to talk to the API server.
+kube::ClientOptions ClientOptions(const SchedulerFlags& f);
+// The Lease of the kube-scheduler beside us: only next to its holder do we decide.
+kube::LeaseFollowerOptions LeaseOptions(const SchedulerFlags& f);
 // "k=v" words to a map.
 Result<std::map<std::string, std::string, std::less<>>> ParseLabelSelector(
     const std::vector<std::string>& words);

@@ -3,13 +3,13 @@
 #include <cstdio>
 
 #include "apps/scheduler_flags.h"
+#include "apps/scheduler_ports.h"
 #include "base/env.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/version.h"
 #include "platform/kube/events.h"
 #include "platform/kube/lease.h"
-#include "platform/net/http_server.h"
 #include "services/admission/certgen.h"
 #include "services/admission/service.h"
 #include "services/scheduler/role_labels.h"
@@ -20,12 +20,6 @@ namespace {
 
 constexpr Duration kLongestBindWait = std::chrono::seconds(27);  // the extender's httpTimeout - 3 s
 
-std::vector<net::Route> Health(scheduler::Service& service) {
-  auto alive = [](net::HttpRequest, net::Responder r) { r.Reply({.content_type = "text/plain"}); };
-  return {{.method = "GET", .path = "/healthz", .handler = alive},
-          {.method = "GET", .path = "/readyz", .handler = service.ReadyHandler()}};
-}
-
 Result<int> Run(const FlagSet& set, const SchedulerFlags& f) {
   TRY_ASSIGN(auto devices, LoadDevices(f.device_config_file));
   TRY_ASSIGN(auto selector, ParseLabelSelector(f.node_label_selector));
@@ -34,31 +28,22 @@ Result<int> Run(const FlagSet& set, const SchedulerFlags& f) {
 
   net::Loop loop;
   TRY_ASSIGN(auto config, kube::LoadConfig(RealFileSystem(), f.kubeconfig));
-  kube::ClientOptions client_options{.qps = f.kube_qps,
-                                     .burst = static_cast<int>(f.kube_burst),
-                                     .user_agent = "hami-scheduler/" + Build().version};
-  if (f.kube_timeout_seconds > 0) {
-    client_options.timeout = std::chrono::seconds(f.kube_timeout_seconds);
-  }
-  TRY_ASSIGN(auto api, kube::Client::Create(loop, config, client_options));
+  TRY_ASSIGN(auto api, kube::Client::Create(loop, config, ClientOptions(f)));
   kube::EventRecorder events(*api, f.scheduler_name);
 
   scheduler::Leading leading;
   std::unique_ptr<scheduler::RoleLabels> roles;
+  auto learned = [&](const kube::Leadership& now) {
+    LOG(kInfo, "leadership")
+        .Kv("leading", now.leader)
+        .Kv("holder", now.holder)
+        .Kv("term", now.term);
+    leading.Set(now, loop.clock().Mono());
+    if (roles) roles->Refresh();
+  };
   std::unique_ptr<kube::LeaseFollower> lease;
   if (f.leader_elect) {
-    lease = std::make_unique<kube::LeaseFollower>(
-        *api, loop,
-        kube::LeaseFollowerOptions{
-            .ns = f.leader_elect_namespace, .name = f.leader_elect_name, .identity = HostName()},
-        [&](const kube::Leadership& now) {
-          LOG(kInfo, "leadership")
-              .Kv("leading", now.leader)
-              .Kv("holder", now.holder)
-              .Kv("term", now.term);
-          leading.Set(now, loop.clock().Mono());
-          if (roles) roles->Refresh();
-        });
+    lease = std::make_unique<kube::LeaseFollower>(*api, loop, LeaseOptions(f), learned);
   }
   auto view = [&]() -> scheduler::LeaderView {
     if (!lease) return {};
@@ -93,29 +78,7 @@ Result<int> Run(const FlagSet& set, const SchedulerFlags& f) {
                                                 }});
   }
 
-  std::vector<net::Route> outside = admission.Routes();
-  std::vector<net::Route> extender = service.ExtenderRoutes();
-  for (auto& route : Health(service)) outside.push_back(std::move(route));
-  std::unique_ptr<net::HttpServer> loopback;
-  if (f.extender_bind.empty()) {
-    for (auto& route : extender) outside.push_back(std::move(route));
-  } else {
-    TRY_ASSIGN(loopback,
-               net::HttpServer::Listen(loop, {.address = f.extender_bind}, std::move(extender)));
-  }
-  net::ServerOptions front{.address = f.http_bind};
-  if (!f.cert_file.empty() && !f.key_file.empty()) {
-    front.tls = std::make_unique<net::TlsFiles>(net::TlsFiles{f.cert_file, f.key_file});
-  }
-  TRY_ASSIGN(auto webhook, net::HttpServer::Listen(loop, std::move(front), std::move(outside)));
-  std::vector<net::Route> metric_routes = {
-      {.method = "GET", .path = "/metrics", .handler = service.MetricsHandler()}};
-  TRY_ASSIGN(auto metrics,
-             net::HttpServer::Listen(loop, {.address = f.metrics_bind}, std::move(metric_routes)));
-  LOG(kInfo, "serving")
-      .Kv("webhook", f.http_bind)
-      .Kv("extender", f.extender_bind)
-      .Kv("metrics", f.metrics_bind);
+  TRY_ASSIGN(auto ports, OpenPorts(loop, f, service, admission));
   int signal = loop.WaitForSignal();
   LOG(kInfo, "stopping").Kv("signal", signal);
   return 0;
