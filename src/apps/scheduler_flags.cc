@@ -96,8 +96,9 @@ Result<protocol::DeviceConfig> LoadDevices(const std::string& path) {
   if (path.empty()) {
     return Fail(Code::kInvalidArgument, "flag --device-config-file is required");
   }
-  TRY_ASSIGN(auto text, RealFileSystem().Read(path));
-  auto config = protocol::ParseDeviceConfig(text);
+  auto text = RealFileSystem().Read(path);
+  if (!text) return Fail(std::move(text).error().With("flag --device-config-file"));
+  auto config = protocol::ParseDeviceConfig(*text);
   if (!config) return Fail(std::move(config).error().With(path));
   for (const auto& warning : config->warnings) {
     LOG(kWarn, "device config").Kv("file", path).Kv("warning", warning);

@@ -1,16 +1,12 @@
 #include "base/version.h"
 
-#ifndef HAMI_REVISION
-#define HAMI_REVISION "unknown"
-#endif
-
 namespace hami {
 
 const BuildInfo& Build() {
 #if defined(__aarch64__)
-  static const BuildInfo info{HAMI_VERSION, HAMI_REVISION, __VERSION__, "linux/arm64"};
+  static const BuildInfo info{HAMI_VERSION, HAMI_REVISION, HAMI_COMPILER, "linux/arm64"};
 #else
-  static const BuildInfo info{HAMI_VERSION, HAMI_REVISION, __VERSION__, "linux/amd64"};
+  static const BuildInfo info{HAMI_VERSION, HAMI_REVISION, HAMI_COMPILER, "linux/amd64"};
 #endif
   return info;
 }

@@ -149,7 +149,11 @@ Result<Config> InClusterConfig(FileSystem& fs, const std::string& host, const st
 }
 
 Result<Config> LoadConfig(FileSystem& fs, const std::string& explicit_path) {
-  if (!explicit_path.empty()) return LoadFile(fs, explicit_path);
+  if (!explicit_path.empty()) {
+    auto config = LoadFile(fs, explicit_path);
+    if (!config) return Fail(std::move(config).error().With("flag --kubeconfig"));
+    return config;
+  }
   std::string list = GetEnvOr("KUBECONFIG", "");
   for (size_t at = 0; at < list.size();) {
     size_t end = std::min(list.find(':', at), list.size());
