@@ -1,6 +1,7 @@
 """What bad input gets from the real API server, and what happens to forged annotations."""
 
 import re
+import time
 
 from lib import protocol
 from lib.framework import test
@@ -63,6 +64,10 @@ def wrong_values(t):
             wrong.append(f"{name}: expected {WEBHOOK + expected!r}, got {refusal.message!r}")
     assert not wrong, "\n".join(wrong)
     assert not t.kube.items(t.path("pods"))
+    families = t.cluster.metrics()
+    denied = [v for labels, v in families["hami_admission_reviews_total"] if labels["outcome"] == "denied"]
+    assert denied[0] >= len(cases), f"{denied} denials counted, {len(cases)} seen"
+    assert families["hami_tls_cert_expiry_seconds"][0][1] > time.time()
 
 
 @test(

@@ -47,10 +47,7 @@ inline constexpr char kLegacyQuotaUsed[] = "QuotaUsed";
 // Ours.
 inline constexpr char kSchedulerRequestSeconds[] = "hami_scheduler_request_duration_seconds";
 inline constexpr char kSchedulerFilterResults[] = "hami_scheduler_filter_result_total";
-inline constexpr char kSchedulerBindWaitSeconds[] = "hami_scheduler_bind_wait_seconds";
-inline constexpr char kSchedulerNodeLockHeldSeconds[] = "hami_scheduler_node_lock_held_seconds";
 inline constexpr char kSchedulerReservations[] = "hami_scheduler_reservations";
-inline constexpr char kSchedulerIndexLagSeconds[] = "hami_scheduler_index_lag_seconds";
 inline constexpr char kSchedulerUndecodablePods[] = "hami_scheduler_undecodable_pods";
 inline constexpr char kSchedulerUndecodableNodes[] = "hami_scheduler_undecodable_nodes";
 inline constexpr char kSchedulerApiCalls[] = "hami_scheduler_api_calls_total";
@@ -62,10 +59,8 @@ inline constexpr char kSchedulerExpired[] = "hami_scheduler_reservations_expired
 inline constexpr char kSchedulerAuditRepairs[] = "hami_scheduler_audit_repairs_total";
 inline constexpr char kSchedulerSynced[] = "hami_scheduler_synced";
 inline constexpr char kSchedulerLeader[] = "hami_scheduler_leader";
+inline constexpr char kAdmissionReviews[] = "hami_admission_reviews_total";
 inline constexpr char kTlsCertExpirySeconds[] = "hami_tls_cert_expiry_seconds";  // since epoch
-inline constexpr char kEventsLost[] = "hami_events_lost_total";
-inline constexpr char kWatchErrors[] = "hami_watch_errors_total";
-inline constexpr char kWatchLists[] = "hami_watch_lists_total";
 
 // hami-device-plugin, ours. Constant labels node and resource.
 inline constexpr char kPluginDevices[] = "hami_device_plugin_devices";

@@ -370,12 +370,7 @@ void Allocator::End(const CallPtr& call, Result<std::vector<kubelet::ContainerRe
   std::erase(waiting_, call);
   const double seconds =
       std::chrono::duration<double>(deps_.executor.clock().Mono() - call->begun).count();
-  auto& durations = counters_.durations;
-  for (size_t i = 0; i < durations.below.size(); ++i) {
-    if (seconds <= AllocatorCounters::Durations::kBounds[i]) ++durations.below[i];
-  }
-  durations.sum_seconds += seconds;
-  ++durations.count;
+  counters_.seconds.Observe(seconds);
   const bool ok = result.has_value();
   call->done(std::move(result));
   if (ok) FailPoint("replied");

@@ -8,7 +8,6 @@
 // Every call is answered exactly once, also when the allocator is shutting down.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <functional>
 #include <list>
@@ -21,6 +20,7 @@
 #include "base/executor.h"
 #include "platform/driver/node_vendor.h"
 #include "platform/kubelet/types.h"
+#include "platform/telemetry/histogram.h"
 #include "services/node/cluster_view.h"
 #include "services/node/host_files.h"
 #include "services/node/inventory.h"
@@ -64,13 +64,7 @@ struct AllocatorCounters {
   uint64_t repeated = 0;
   uint64_t other_card = 0;                  // kubelet's ids named other cards than the decision
   std::map<std::string, uint64_t> refused;  // by reason word
-  struct Durations {
-    static constexpr std::array<double, 9> kBounds = {0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 2, 5};
-    std::array<uint64_t, 9> below{};  // calls that took at most the bound
-    double sum_seconds = 0;
-    uint64_t count = 0;
-  };
-  Durations durations;
+  telemetry::Histogram seconds{{0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 2, 5}};  // of Allocate
 };
 
 class Allocator final : public kubelet::DevicePluginHandler {

@@ -18,19 +18,6 @@ void One(Exposition& out, const char* name, MetricType type, std::string_view he
   out.Sample({}, static_cast<double>(value));
 }
 
-void Durations(Exposition& out, const AllocatorCounters::Durations& d) {
-  out.Family(metric::kPluginAllocateSeconds, "how long Allocate took", MetricType::kHistogram);
-  for (size_t i = 0; i < d.below.size(); ++i) {
-    const std::string bound = telemetry::FormatValue(AllocatorCounters::Durations::kBounds[i]);
-    const Label labels[] = {{"le", bound}};
-    out.Sample("_bucket", labels, static_cast<double>(d.below[i]));
-  }
-  const Label all[] = {{"le", "+Inf"}};
-  out.Sample("_bucket", all, static_cast<double>(d.count));
-  out.Sample("_sum", {}, d.sum_seconds);
-  out.Sample("_count", {}, static_cast<double>(d.count));
-}
-
 }  // namespace
 
 std::string MetricsText(const ReportInput& in) {
@@ -50,7 +37,8 @@ std::string MetricsText(const ReportInput& in) {
     const std::string result = "refused-" + reason;
     out.Sample({{"result", result}}, static_cast<double>(count));
   }
-  Durations(out, in.counters.durations);
+  out.Family(metric::kPluginAllocateSeconds, "how long Allocate took", MetricType::kHistogram);
+  in.counters.seconds.WriteTo(out);
   One(out, metric::kPluginUnaligned, MetricType::kCounter,
       "allocations whose kubelet ids were of other cards than the decision",
       in.counters.other_card);

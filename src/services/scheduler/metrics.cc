@@ -149,7 +149,10 @@ void Gauge(Exposition& out, std::string_view name, std::string_view help, double
 
 void Own(Exposition& out, Service::Impl& impl) {
   const Stats& stats = impl.stats;
-  stats.request_seconds.WriteTo(out);
+  out.Family(metric::kSchedulerRequestSeconds, "from a request's arrival to its answer",
+             MetricType::kHistogram);
+  stats.filter_seconds.WriteTo(out, {{"verb", "filter"}});
+  stats.bind_seconds.WriteTo(out, {{"verb", "bind"}});
   out.Family(metric::kSchedulerFilterResults, "decisions by result and reason",
              MetricType::kCounter);
   out.Sample({{"result", "placed"}, {"reason", ""}}, static_cast<double>(stats.filter_placed));
@@ -193,7 +196,7 @@ void Own(Exposition& out, Service::Impl& impl) {
 
 }  // namespace
 
-std::string Service::Impl::MetricsText() {
+std::string Service::Impl::MetricsText(const MoreMetrics& more) {
   Exposition out(Exposition::OwnedLabels{{metric::kZoneLabel, metric::kZone}});
   const BuildInfo& build = Build();
   out.Family(metric::kBuildInfo, "the build that runs", MetricType::kGauge);
@@ -205,6 +208,7 @@ std::string Service::Impl::MetricsText() {
   Cards(out, ledger);
   Shares(out, SharesOf(ledger, *cluster, options.devices));
   Own(out, *this);
+  more(out);
   return out.Take();
 }
 

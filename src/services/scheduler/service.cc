@@ -198,12 +198,12 @@ net::Handler Service::ReadyHandler() {
   };
 }
 
-net::Handler Service::MetricsHandler() {
+net::Handler Service::MetricsHandler(MoreMetrics more) {
   Impl* impl = impl_.get();
-  return [impl](net::HttpRequest, net::Responder responder) {
-    impl->state.Post([impl, responder] {
-      responder.Reply({.content_type = "text/plain; version=0.0.4; charset=utf-8",
-                       .body = impl->MetricsText()});
+  return [impl, more = std::move(more)](net::HttpRequest, net::Responder responder) {
+    impl->state.Post([impl, more, responder] {
+      responder.Reply(
+          {.content_type = telemetry::kTextContentType, .body = impl->MetricsText(more)});
     });
   };
 }

@@ -16,6 +16,7 @@
 #include "platform/kube/client.h"
 #include "platform/kube/events.h"
 #include "platform/net/http_server.h"
+#include "platform/telemetry/exposition.h"
 #include "services/scheduler/cluster.h"
 #include "services/scheduler/leading.h"
 
@@ -24,6 +25,8 @@ namespace hami::scheduler {
 // One Event on a Pod; must not block.
 using EventSink = std::function<void(const Pod&, kube::EventType, std::string_view reason,
                                      const std::string& text)>;
+
+using MoreMetrics = std::function<void(telemetry::Exposition&)>;
 
 struct ServiceOptions {
   protocol::DeviceConfig devices;
@@ -47,8 +50,8 @@ class Service {
   // GET /readyz: 200 when this replica could decide as soon as it leads, 503 with the reason
   // otherwise.
   net::Handler ReadyHandler();
-  // GET /metrics.
-  net::Handler MetricsHandler();
+  // GET /metrics; `more` adds what others count, on the state thread.
+  net::Handler MetricsHandler(MoreMetrics more = [](telemetry::Exposition&) {});
 
   struct Impl;
 

@@ -65,7 +65,7 @@ struct Service::Impl {
   void Hold(Task again);
   void RunHeld();
   void Housekeeping();
-  std::string MetricsText();
+  std::string MetricsText(const MoreMetrics& more);
 
   kube::Client& api;
   EventSink record;

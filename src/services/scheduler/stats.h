@@ -5,22 +5,18 @@
 #include <map>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "domain/model/verdict.h"
 #include "domain/policy/explain.h"
-#include "platform/telemetry/metrics.h"
-#include "platform/telemetry/names.h"
+#include "platform/telemetry/histogram.h"
 
 namespace hami::scheduler {
 
 struct Stats {
-  telemetry::Family<telemetry::Histogram> request_seconds{
-      metric::kSchedulerRequestSeconds,
-      "time on the state thread, or waiting",
-      {"verb"},
-      {0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30}};
-  telemetry::Histogram& filter_seconds = request_seconds.With({"filter"});
-  telemetry::Histogram& bind_seconds = request_seconds.With({"bind"});
+  // Seconds from the request's arrival on the state thread to its answer.
+  telemetry::Histogram filter_seconds{RequestBounds()};
+  telemetry::Histogram bind_seconds{RequestBounds()};
   uint64_t filter_placed = 0;
   uint64_t bind_succeeded = 0;
   uint64_t bind_failed = 0;
@@ -29,6 +25,9 @@ struct Stats {
   uint64_t expired = 0;
   std::map<std::string, uint64_t> refusals;  // by the most frequent reason of a refused Pod
 
+  static std::vector<double> RequestBounds() {
+    return {0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30};
+  }
   void CountRefusal(std::span<const NodeVerdict> verdicts) {
     std::map<Reason, int> frequency;
     for (const NodeVerdict& v : verdicts) ++frequency[v.decisive];
