@@ -4,7 +4,6 @@
 #include <future>
 #include <optional>
 #include <set>
-#include <thread>
 #include <utility>
 
 #include "base/json_write.h"
@@ -13,12 +12,11 @@
 #include "domain/protocol/names.h"
 #include "platform/kube/objects.h"
 #include "platform/kube/reflector.h"
-#include "platform/kubelet/pod_resources.h"
 #include "platform/kubelet/resource_endpoint.h"
 #include "services/node/driver_watch.h"
-#include "services/node/failpoint.h"
 #include "services/node/kube_api.h"
 #include "services/node/lock_keeper.h"
+#include "services/node/record_keeper.h"
 #include "services/node/registrar.h"
 #include "services/node/report.h"
 
@@ -29,7 +27,6 @@ constexpr Duration kHousekeeping = std::chrono::seconds(5);
 constexpr Duration kDriverLimit = std::chrono::seconds(10);
 constexpr Duration kFolderGrace = std::chrono::minutes(5);
 constexpr Duration kConflictAfter = std::chrono::seconds(60);
-constexpr Duration kPodResourcesTimeout = std::chrono::seconds(5);
 
 }  // namespace
 
@@ -53,15 +50,22 @@ struct NodeService::Impl {
         pods([this] { Changed(); }),
         view([this] { Changed(); }),
         registrar(executor, *api, view),
-        locks(executor, *api, view, pods, [this](const std::string& uid) { Released(uid); }),
+        records({.executor = executor,
+                 .pods = pods,
+                 .journal = journal,
+                 .files = files,
+                 .changed = [this] { Changed(); }},
+                words.resource, flags.pod_resources_socket),
+        locks(executor, *api, view, pods,
+              [this](const std::string& uid) { records.Released(uid); }),
         sync(executor, *api, pods, journal, words,
-             [this](const std::string& uid) { Patched(uid); }),
+             [this](const std::string& uid) { records.Patched(uid); }),
         health({.recovery = flags.health_recovery,
                 .classify = [v = vendor](uint64_t code) { return v->Classify(code); }}) {}
 
   // The state thread ends before what its tasks touch.
   ~Impl() {
-    if (recovery.joinable()) recovery.join();
+    records.Join();
     api->Detach();
     state_thread.reset();
   }
@@ -71,9 +75,7 @@ struct NodeService::Impl {
   Result<void> Start(MakeLimits make_limits) {
     TRY(files.Install(flags.limiter_library, Build().version));
     TRY(journal.Load());
-    for (const auto& [ref, record] : journal.records()) {
-      if (record.step < Step::kCommitted) unsure.insert(ref);
-    }
+    records.Begin();
     TRY_ASSIGN(const kubelet::RegistrationWay way,
                kubelet::ParseRegistrationWay(flags.registration));
     registration = way;
@@ -257,7 +259,7 @@ struct NodeService::Impl {
   void Settle() {
     if (stopping) return;
     Forgive();
-    Sweep();
+    records.Sweep();
     sync.Reconcile();
     locks.Reconcile();
     registrar.Reconcile();
@@ -270,92 +272,6 @@ struct NodeService::Impl {
     if (text == forgiven) return;
     forgiven = text;
     for (const std::string& uuid : protocol::SplitList(text)) health.Forgive(uuid);
-  }
-
-  // Records whose Pod has ended or gone are of no use; those that a crash left half done are asked
-  // of kubelet.
-  void Sweep() {
-    if (!pods.synced()) return;
-    if (!unsure.empty() && !asked_kubelet) AskKubelet();
-    std::vector<ContainerRef> gone;
-    for (const auto& [ref, record] : journal.records()) {
-      const Pod* pod = pods.ByUid(ref.first);
-      if (!pod || pod->Finished()) gone.push_back(ref);
-    }
-    for (const ContainerRef& ref : gone) {
-      unsure.erase(ref);
-      if (auto removed = journal.Remove(ref.first, ref.second); !removed) {
-        LOG(kWarn, "journal record stays").Kv("error", removed.error().message);
-      }
-    }
-  }
-
-  void AskKubelet() {
-    asked_kubelet = true;
-    const std::string socket = flags.pod_resources_socket;
-    // A thread of its own: the call may take its whole limit, and this happens once.
-    recovery = std::thread([this, socket] {
-      Result<std::vector<kubelet::HeldDevices>> held =
-          Fail(Code::kUnavailable, "no pod resources socket is configured");
-      if (!socket.empty()) held = kubelet::ListHeldDevices(socket, kPodResourcesTimeout);
-      executor.Post([this, held = std::move(held)] { Decide(held); });
-    });
-  }
-
-  void Decide(const Result<std::vector<kubelet::HeldDevices>>& held) {
-    if (!held) {
-      LOG(kWarn, "kubelet cannot be asked").Kv("error", held.error().message);
-    }
-    for (const ContainerRef& ref : std::exchange(unsure, {})) {
-      const Record* found = journal.Find(ref.first, ref.second);
-      if (!found) continue;
-      Record record = *found;
-      const Pod* pod = pods.ByUid(ref.first);
-      const bool started = pod && std::ranges::any_of(pod->containers, [&](const Container& c) {
-                             return c.name == record.container && c.started;
-                           });
-      if (started || (held && Holds(*held, record))) {
-        record.step = Step::kCommitted;
-        static_cast<void>(journal.Put(record));
-        LOG(kInfo, "allocation carried on after a crash").Kv("pod", record.pod.Text());
-      } else {
-        static_cast<void>(journal.Remove(ref.first, ref.second));
-        files.RemoveContainer(ref.first, ref.second);
-        LOG(kInfo, "allocation undone after a crash").Kv("pod", record.pod.Text());
-      }
-    }
-    Changed();
-  }
-
-  bool Holds(const std::vector<kubelet::HeldDevices>& held, const Record& record) const {
-    return std::ranges::any_of(held, [&](const kubelet::HeldDevices& h) {
-      return h.ns == record.pod.ns && h.pod == record.pod.name && h.container == record.container &&
-             h.resource == words.resource &&
-             std::ranges::all_of(record.ids, [&](const std::string& id) {
-               return std::ranges::find(h.ids, id) != h.ids.end();
-             });
-    });
-  }
-
-  void Patched(const std::string& uid) {
-    Reached(uid, Step::kCommitted, Step::kPatched, "patched");
-  }
-  void Released(const std::string& uid) {
-    Reached(uid, Step::kPatched, Step::kReleased, "released");
-  }
-
-  void Reached(const std::string& uid, Step from, Step to, std::string_view word) {
-    std::vector<Record> records;
-    for (const auto& [ref, record] : journal.records()) {
-      if (ref.first == uid && record.step == from) records.push_back(record);
-    }
-    for (Record& record : records) {
-      record.step = to;
-      if (auto put = journal.Put(record); !put) {
-        LOG(kWarn, "journal is behind").Kv("error", put.error().message);
-      }
-      FailPoint(word);
-    }
   }
 
   // --- from time to time --------------------------------------------------------------------
@@ -453,6 +369,7 @@ struct NodeService::Impl {
   PodTable pods;
   NodeView view;
   Registrar registrar;
+  RecordKeeper records;
   LockKeeper locks;
   PodSync sync;
   driver::CardHealth health;
@@ -461,7 +378,6 @@ struct NodeService::Impl {
   std::optional<kube::Reflector> pod_watch;
   std::optional<kube::Reflector> node_watch;
   std::optional<DriverWatch> driver_watch;
-  std::thread recovery;
 
   Inventory inventory;
   std::vector<driver::CardInfo> last_cards;
@@ -470,10 +386,8 @@ struct NodeService::Impl {
   bool looked = false;
   bool settle_posted = false;
   bool stopping = false;
-  bool asked_kubelet = false;
   std::string forgiven;
-  std::set<std::string> said;     // what is logged once
-  std::set<ContainerRef> unsure;  // records that a crash left before kCommitted
+  std::set<std::string> said;  // what is logged once
   std::optional<MonoTime> disagrees_since;
 };
 
