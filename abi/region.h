@@ -26,7 +26,8 @@ enum {
 
 /* Byte ranges that are locked with fcntl open-file-description locks. They lie beyond the end of
  * the file, because the reference locks bytes 0..HAMI_V1_SIZE-1 blocking. */
-#define HAMI_LOCK_SLOTS (UINT64_C(1) << 40) /* + slot: held while the slot's owner lives */
+#define HAMI_LOCK_SLOTS (UINT64_C(1) << 40)        /* + slot: held while the slot's owner lives */
+#define HAMI_LOCK_LIMITS (HAMI_LOCK_SLOTS + 65536) /* held while limits are written */
 
 /* Values of HamiExtSlot.state. */
 enum { HAMI_SLOT_FREE = 0, HAMI_SLOT_CLAIMING = 1, HAMI_SLOT_LIVE = 2, HAMI_SLOT_REAPING = 3 };
