@@ -22,6 +22,11 @@ enum {
   HAMI_REGION_FILE_SIZE = 4194304,
 };
 
+/* Bits of HamiExtHeader.feature_bits. */
+#define HAMI_FEATURE_UNKNOWN_ABI                                                  \
+  UINT64_C(1) /* a program was given a form of a hooked function that the library \
+                 does not know: what it takes is not limited */
+
 #define HAMI_EXT_MAGIC UINT64_C(0x31505043494d4148) /* "HAMICPP1" in memory */
 
 /* Byte ranges that are locked with fcntl open-file-description locks. They lie beyond the end of

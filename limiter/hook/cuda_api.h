@@ -70,6 +70,8 @@ inline constexpr int CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT = 5;
   X(cuInit, (unsigned flags))                                                                     \
   X(cuGetProcAddress_v2,                                                                          \
     (const char* symbol, void** function, int version, uint64_t flags, int* status))              \
+  X(cuGetProcAddress_v2_ptsz,                                                                     \
+    (const char* symbol, void** function, int version, uint64_t flags, int* status))              \
   X(cuGetProcAddress, (const char* symbol, void** function, int version, uint64_t flags))         \
   X(cuMemAlloc_v2, (CUdeviceptr * pointer, size_t bytes))                                         \
   X(cuMemAlloc, (CUdeviceptr_v1 * pointer, unsigned bytes))                                       \
