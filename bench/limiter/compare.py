@@ -11,11 +11,12 @@ import statistics
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from bench.lib import figures
 
-CARDS = "cards: [{model: NVIDIA H100 80GB HBM3, context_mib: 256}]\n"
+CARD = "GPU-00000000-0000-0000-0000-000000000001"
+CARDS = f"cards: [{{model: NVIDIA H100 80GB HBM3, context_mib: 256, uuid: {CARD}}}]\n"
 CALLS_WARM_PER_TRACE = 48
 
 
@@ -30,17 +31,15 @@ class Row:
     calls: int = 400   # in one burst; the simulated card queues 1,024 launches of a process
     bursts: int = 10   # in one turn
     rounds: int = 40
-    env: dict = field(default_factory=dict)
+    cores: int = 0     # percent; 0: no core limit
     instructions: tuple = ()  # must, aim; () when no figure is asked for
 
-
-FIFTY = {"CUDA_DEVICE_SM_LIMIT": "50", "GPU_CORE_UTILIZATION_POLICY": "force"}
 
 CALL_ROWS = [
     Row("launch", "cuLaunchKernel, no core limit", "launch", 10, 3, rounds=100, instructions=(12, 8)),
     Row("launch-8", "the same, 8 processes", "launch", 15, 4, processes=8, calls=100, rounds=15),
     Row("launch-50", "cuLaunchKernel, limit 50 %, tokens there", "launch-rested", 40, 15,
-        calls=64, bursts=6, env=FIFTY),
+        calls=64, bursts=6, cores=50),
     Row("alloc-1", "alloc + free, 1 live block", "alloc:1", 150, 60),
     Row("alloc-1k", "alloc + free, 1,000 live blocks", "alloc:1000", 150, 60),
     Row("alloc-10k", "alloc + free, 10,000 live blocks", "alloc:10000", 150, 60),
@@ -57,39 +56,43 @@ class Failed(Exception):
 
 
 class Machine:
-    """A simulated card and one container's region, both made in advance."""
+    """A simulated card, and one container on it: region and page of limits made in advance."""
 
-    def __init__(self, build):
-        self.build = build
+    def __init__(self, build, cores=0):
+        self.build, self.cores = build, cores
         self.probe = os.path.join(build, "bench", "limiter-bench-probe")
         self.library = os.path.join(build, "lib", "libvgpu.so")
         self.folder = tempfile.mkdtemp(prefix="hami-bench-")
-        with open(os.path.join(self.folder, "cards.yaml"), "w", encoding="utf-8") as f:
-            f.write(CARDS)
+        self.region = os.path.join(self.folder, "region")
 
     def __enter__(self):
-        # Makes the card's state, the region, and lets the library learn what a context takes.
+        with open(os.path.join(self.folder, "cards.yaml"), "w", encoding="utf-8") as f:
+            f.write(CARDS)
+        subprocess.run([os.path.join(self.build, "bin", "hami-region"), "create", self.region,
+                        "--card", f"{CARD}:8g:{self.cores or 100}", "--limits",
+                        os.path.join(self.folder, "limits.ro"), "--policy", "force"],
+                       check=True, stdout=subprocess.DEVNULL)
+        # Makes the card's state, and lets the library learn what a context takes.
         self.once(["busy", "1"], True)
         return self
 
     def __exit__(self, *_):
         shutil.rmtree(self.folder)
 
-    def environment(self, limited, extra=None):
+    def environment(self, limited):
         env = {key: value for key, value in os.environ.items()
                if not key.startswith(("CUDA_", "FAKEGPU_", "LD_", "GPU_"))}
         env |= {"FAKEGPU_CONFIG": os.path.join(self.folder, "cards.yaml"),
                 "LD_LIBRARY_PATH": os.path.join(self.build, "lib", "sim")}
-        if limited:
-            # Another limit is another container: a region of its own.
-            name = "-".join(["region", *sorted((extra or {}).values())])
+        if limited:  # as the node's plugin sets it
             env |= {"LD_PRELOAD": self.library, "LIBCUDA_LOG_LEVEL": "0",
-                    "CUDA_DEVICE_MEMORY_LIMIT": "8g",
-                    "CUDA_DEVICE_MEMORY_SHARED_CACHE": os.path.join(self.folder, name)}
-        return env | (extra or {})
+                    "CUDA_DEVICE_MEMORY_LIMIT_0": "8g", "CUDA_DEVICE_SM_LIMIT": str(self.cores),
+                    "GPU_CORE_UTILIZATION_POLICY": "force",
+                    "CUDA_DEVICE_MEMORY_SHARED_CACHE": self.region}
+        return env
 
-    def once(self, arguments, limited, extra=None):
-        done = subprocess.run([self.probe, *arguments], env=self.environment(limited, extra),
+    def once(self, arguments, limited):
+        done = subprocess.run([self.probe, *arguments], env=self.environment(limited),
                               capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise Failed(f"limiter-bench-probe {' '.join(arguments)}: "
@@ -101,7 +104,7 @@ class Process:
     def __init__(self, machine, row, limited):
         self.process = subprocess.Popen(
             [machine.probe, "serve", row.operation], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, env=machine.environment(limited, row.env), text=True)
+            stdout=subprocess.PIPE, env=machine.environment(limited), text=True)
         self.name = row.operation
 
     def receive(self):
@@ -158,22 +161,22 @@ def instructions(machine, row):
     """Executed in the library per call: the usual call, and the worst of some dozens."""
     try:
         text = machine.once(["trace", row.operation, "libvgpu.so", str(CALLS_WARM_PER_TRACE)],
-                            True, row.env)
+                            True)
     except Failed:
         return None  # not allowed to trace here
     counts = [int(line.split()[0]) for line in text.splitlines()]
     return {"median": statistics.median(counts), "most": max(counts)}
 
 
-def limit_holds(machine, row):
-    """Whether this library slows kernels down at all under the row's limit."""
+def limits_compute(machine):
+    """Whether this library slows kernels down at all under a core limit."""
     kernels = 1000
-    return int(machine.once(["busy", str(kernels)], True, row.env)) > kernels * 1.3
+    return int(machine.once(["busy", str(kernels)], True)) > kernels * 1.3
 
 
 def call_row(machine, row, rounds):
     result = {"name": row.name, "what": row.what, "unit": "ns", "must": row.must, "aim": row.aim}
-    if row.env and not limit_holds(machine, row):
+    if row.cores and not limits_compute(machine):
         return result | {"note": "this library does not limit compute: nothing to measure"}
     result |= alternate(machine, row, rounds or row.rounds)
     counted = instructions(machine, row) if row.processes == 1 else None
@@ -216,7 +219,7 @@ def benches(build):
     found = {}
     for row in CALL_ROWS:
         found[row.name] = (row.what, lambda rounds, row=row: measured(
-            build, lambda machine: call_row(machine, row, rounds)))
+            build, lambda machine: call_row(machine, row, rounds), row.cores))
     found["cuinit"] = ("cuInit of a process", lambda rounds: measured(
         build, lambda machine: init_row(machine, rounds)))
     found["load"] = ("/bin/true, start to end", lambda rounds: measured(
@@ -224,8 +227,8 @@ def benches(build):
     return found
 
 
-def measured(build, body):
-    with Machine(build) as machine:
+def measured(build, body, cores=0):
+    with Machine(build, cores) as machine:
         return body(machine)
 
 
