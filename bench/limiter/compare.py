@@ -1,9 +1,9 @@
 """What libvgpu.so adds to a call of the driver's: the same program with the library preloaded and
 without, taking turns on one simulated card.
 
-Both processes (or both groups) are alive at once and measure in turns of milliseconds, so that a
-busy machine disturbs both alike. One round is a turn each; its difference is one sample of what is
-added. Instructions are counted one by one (bench/limiter/trace.h), so load does not matter there.
+Both processes (or both groups) are alive at once and measure in turns of milliseconds, alone on one
+and the same processor, so that a busy machine disturbs both alike. One round is a turn each; its
+difference is one sample of what is added. Every few rounds a new pair is started. Instructions are counted one by one (bench/limiter/trace.h), so load does not matter there.
 """
 import os
 import shutil
@@ -30,14 +30,16 @@ class Row:
     processes: int = 1
     calls: int = 400   # in one burst; the simulated card queues 1,024 launches of a process
     bursts: int = 10   # in one turn
-    rounds: int = 40
+    rounds: int = 10   # with each pair of processes
+    starts: int = 8    # pairs: where a process lies in memory makes it faster or slower for life
     cores: int = 0     # percent; 0: no core limit
     instructions: tuple = ()  # must, aim; () when no figure is asked for
 
 
 CALL_ROWS = [
-    Row("launch", "cuLaunchKernel, no core limit", "launch", 10, 3, rounds=100, instructions=(12, 8)),
-    Row("launch-8", "the same, 8 processes", "launch", 15, 4, processes=8, calls=100, rounds=15),
+    Row("launch", "cuLaunchKernel, no core limit", "launch", 10, 3, starts=16,
+        instructions=(12, 8)),
+    Row("launch-8", "the same, 8 processes", "launch", 15, 4, processes=8, calls=100, rounds=4, starts=4),
     Row("launch-50", "cuLaunchKernel, limit 50 %, tokens there", "launch-rested", 40, 15,
         calls=64, bursts=6, cores=50),
     Row("alloc-1", "alloc + free, 1 live block", "alloc:1", 150, 60),
@@ -138,23 +140,31 @@ def added(bare, ours, bare_all, ours_all):
     return {"bare": figures.summary(bare_all), "ours": figures.summary(ours_all), "added": result}
 
 
-def alternate(machine, row, rounds):
+def pair(machine, row, cpu):
+    """Two groups that are ready: without the library and with it."""
     groups = [[Process(machine, row, limited) for _ in range(row.processes)]
               for limited in (False, True)]
-    try:
-        for process in [*groups[0], *groups[1]]:
-            if process.receive() != "ready":
-                raise Failed(f"{row.operation}: the driver refuses it")
-        figure, every = ([], []), ([], [])
-        for number in range(rounds):
+    for process in [*groups[0], *groups[1]]:
+        if row.processes == 1:
+            os.sched_setaffinity(process.process.pid, {cpu})
+        if process.receive() != "ready":
+            raise Failed(f"{row.operation}: the driver refuses it")
+    return groups
+
+
+def alternate(machine, row, starts):
+    cpus = sorted(os.sched_getaffinity(0))
+    figure, every = ([], []), ([], [])
+    for start in range(starts):
+        groups = pair(machine, row, cpus[start % len(cpus)])
+        for number in range(row.rounds):
             for kind in ((0, 1), (1, 0))[number % 2]:  # neither is always the second
                 bursts, middle = turn(groups[kind], row)
                 figure[kind].append(middle)
                 every[kind].extend(value for of_one in bursts for value in of_one)
-        return added(*figure, *every)
-    finally:
         for process in [*groups[0], *groups[1]]:
             process.end()
+    return added(*figure, *every)
 
 
 def instructions(machine, row):
@@ -174,11 +184,11 @@ def limits_compute(machine):
     return int(machine.once(["busy", str(kernels)], True)) > kernels * 1.3
 
 
-def call_row(machine, row, rounds):
+def call_row(machine, row, starts):
     result = {"name": row.name, "what": row.what, "unit": "ns", "must": row.must, "aim": row.aim}
     if row.cores and not limits_compute(machine):
         return result | {"note": "this library does not limit compute: nothing to measure"}
-    result |= alternate(machine, row, rounds or row.rounds)
+    result |= alternate(machine, row, starts or row.starts)
     counted = instructions(machine, row) if row.processes == 1 else None
     if counted:
         result["instructions"] = counted
