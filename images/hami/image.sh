@@ -7,7 +7,8 @@ IMAGE_ENV=(PATH=/k8s-vgpu/bin:/usr/local/bin:/usr/bin:/bin
 
 # The reference's name of a program = ours (a link), so that its chart and manifests run our image.
 REFERENCE_NAMES=(scheduler=hami-scheduler nvidia-device-plugin=hami-device-plugin
-  vGPUmonitor=hami-monitor k8s-device-plugin=hami-device-plugin)
+  vGPUmonitor=hami-monitor k8s-device-plugin=hami-device-plugin
+  shrreg-tool=hami-region)
 
 hami_programs() {
   [[ ! -d $BUILD_DIR/bin ]] ||

@@ -67,6 +67,15 @@ TEST(NodeLockTest, AMalformedLockAgesFromFirstSight) {
 }
 
 // Trap: a recreated Pod of a StatefulSet inherits the lock of its namesake.
+// Found by fuzz/node_lock: its age overflowed and was negative, so that it never expired.
+TEST(NodeLockTest, ALockOfAnImpossibleAgeIsMalformedAndExpires) {
+  NodeLock lock = ParseNodeLock("1725-02-14T15:05:03Z,default,p");
+  WallTime now(std::chrono::seconds(1781449503));
+  EXPECT_EQ(lock.form, LockForm::kMalformed);
+  EXPECT_FALSE(LockExpired(lock, now, now, kNodeLockTimeout));
+  EXPECT_TRUE(LockExpired(lock, now, now + std::chrono::minutes(6), kNodeLockTimeout));
+}
+
 TEST(NodeLockTest, ARecreatedPodDoesNotInheritTheLock) {
   NodeLock lock = ParseNodeLock(kValue, "old");
   EXPECT_TRUE(HeldBy(lock, kPod, "old"));

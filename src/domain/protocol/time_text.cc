@@ -65,8 +65,9 @@ std::optional<int64_t> DaysOf(int year, int month, int day) {
 
 std::optional<WallTime> ParseRfc3339(std::string_view s) {
   int year = TakeDigits(s, 4);
-  // WallTime counts nanoseconds in 64 bits: 1678 to 2261.
-  if (year < 1678 || year > 2261 || !TakeChar(s, '-')) return std::nullopt;
+  // WallTime counts nanoseconds in 64 bits, 292 years: any two times accepted here can be
+  // subtracted.
+  if (year < 1970 || year > 2261 || !TakeChar(s, '-')) return std::nullopt;
   int month = TakeDigits(s, 2);
   if (month < 0 || !TakeChar(s, '-')) return std::nullopt;
   int day = TakeDigits(s, 2);

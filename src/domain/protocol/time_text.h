@@ -9,7 +9,7 @@
 
 namespace hami::protocol {
 
-// "2026-06-14T15:05:03Z", "...03.123+02:00"; nothing else.
+// "2026-06-14T15:05:03Z", "...03.123+02:00", from 1970 to 2261; nothing else.
 std::optional<WallTime> ParseRfc3339(std::string_view text);
 // Whole seconds, UTC: "2026-06-14T15:05:03Z".
 std::string FormatRfc3339(WallTime t);

@@ -23,13 +23,14 @@ TEST(TimeTextTest, RefusesWhatIsNoTime) {
        {"", "2026", "2026-06-14", "2026-06-14 15:05:03Z", "2026-13-14T15:05:03Z",
         "2026-02-30T15:05:03Z", "2026-06-14T24:05:03Z", "2026-06-14T15:60:03Z",
         "2026-06-14T15:05:03", "2026-06-14T15:05:03.Z", "2026-06-14T15:05:03Zx",
-        "2026-06-14T15:05:03+2:00", "0000-06-14T15:05:03Z", "9999-06-14T15:05:03Z"}) {
+        "2026-06-14T15:05:03+2:00", "0000-06-14T15:05:03Z", "1969-06-14T15:05:03Z",
+        "9999-06-14T15:05:03Z"}) {
     EXPECT_FALSE(ParseRfc3339(bad)) << bad;
   }
 }
 
 RC_GTEST_PROP(TimeTextProperty, RoundTrips, ()) {
-  WallTime t(seconds(*rc::gen::inRange<int64_t>(-8'000'000'000, 9'000'000'000)));
+  WallTime t(seconds(*rc::gen::inRange<int64_t>(0, 9'000'000'000)));
   RC_ASSERT(ParseRfc3339(FormatRfc3339(t)) == t);
 }
 

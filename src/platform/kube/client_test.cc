@@ -224,9 +224,11 @@ TEST_F(ClientTest, HighLaneOvertakesAndLowLaneDropsItsOldest) {
     request.path = "/api/v1/nodes/" + name;
     request.lane = lane;
     client_->Call(std::move(request), [&, name, done](Result<Response> r) {
-      std::lock_guard lock(mutex);
-      (r.error().code == Code::kResourceExhausted ? dropped : order).push_back(name);
-      done->set_value();
+      {
+        std::lock_guard lock(mutex);
+        (r.error().code == Code::kResourceExhausted ? dropped : order).push_back(name);
+      }
+      done->set_value();  // the test may end, and the mutex with it
     });
   };
   send(Lane::kNormal, "first");  // takes the burst

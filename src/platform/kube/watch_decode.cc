@@ -22,10 +22,35 @@ std::optional<WatchType> TypeOf(std::string_view name) {
   return std::nullopt;
 }
 
-std::string TextOr(simdjson::simdjson_result<od::value> value, std::string_view fallback) {
+// Absent and of another type are no errors; a broken document is, and must not be read any further:
+// simdjson gives up its iterator then.
+bool Broken(simdjson::error_code code) {
+  return code != simdjson::SUCCESS && code != simdjson::NO_SUCH_FIELD &&
+         code != simdjson::INCORRECT_TYPE && code != simdjson::NUMBER_ERROR;
+}
+
+simdjson::error_code TakeText(od::object& object, std::string_view key, std::string& out) {
   std::string_view text;
-  if (value.get_string().get(text) != simdjson::SUCCESS) return std::string(fallback);
-  return std::string(text);
+  const auto code = object.find_field_unordered(key).get_string().get(text);
+  if (code == simdjson::SUCCESS) out = text;
+  return Broken(code) ? code : simdjson::SUCCESS;
+}
+
+// metadata.resourceVersion; "" where it is absent.
+simdjson::error_code TakeVersion(od::object& object, std::string& out) {
+  od::object metadata;
+  const auto code = object.find_field_unordered("metadata").get_object().get(metadata);
+  if (code == simdjson::SUCCESS) return TakeText(metadata, "resourceVersion", out);
+  return Broken(code) ? code : simdjson::SUCCESS;
+}
+
+// Status.code and Status.message.
+simdjson::error_code TakeStatus(od::object& object, WatchEvent& out) {
+  out.status_message = "watch failed";
+  int64_t status = 0;
+  const auto code = object.find_field_unordered("code").get_int64().get(status);
+  if (code == simdjson::SUCCESS) out.status_code = static_cast<int>(status);
+  return Broken(code) ? code : TakeText(object, "message", out.status_message);
 }
 
 }  // namespace
@@ -55,11 +80,15 @@ Result<ListPage> WatchDecoder::DecodeList(std::string text) {
     if (key == "metadata") {
       od::object metadata;
       if ((code = value.get_object().get(metadata))) return Bad("list metadata", code);
-      out.resource_version = TextOr(metadata.find_field_unordered("resourceVersion"), "");
-      out.continue_token = TextOr(metadata.find_field_unordered("continue"), "");
+      if ((code = TakeText(metadata, "resourceVersion", out.resource_version)) ||
+          (code = TakeText(metadata, "continue", out.continue_token))) {
+        return Bad("list metadata", code);
+      }
       have_metadata = true;
     } else if (key == "items") {
-      if (value.is_null()) continue;
+      bool null = false;
+      if ((code = value.is_null().get(null))) return Bad("list items", code);
+      if (null) continue;
       od::array items;
       if ((code = value.get_array().get(items))) return Bad("list items", code);
       for (auto item : items) {
@@ -97,16 +126,10 @@ Result<WatchEvent> WatchDecoder::DecodeEvent(std::string line) {
   if ((code = doc.find_field_unordered("object").get_object().get(object))) {
     return Bad("watch event object", code);
   }
-  if (out.type == WatchType::kError) {
-    int64_t status = 0;
-    if (object.find_field_unordered("code").get_int64().get(status) == simdjson::SUCCESS) {
-      out.status_code = static_cast<int>(status);
-    }
-    out.status_message = TextOr(object.find_field_unordered("message"), "watch failed");
-    return out;
-  }
-  out.resource_version =
-      TextOr(object.find_field_unordered("metadata").find_field_unordered("resourceVersion"), "");
+  code = out.type == WatchType::kError ? TakeStatus(object, out)
+                                       : TakeVersion(object, out.resource_version);
+  if (code) return Bad("watch event object", code);
+  if (out.type == WatchType::kError) return out;
   if (out.resource_version.empty()) {
     return Fail(Code::kDataLoss, "watch event: no metadata.resourceVersion");
   }

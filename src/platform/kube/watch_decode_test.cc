@@ -71,6 +71,24 @@ TEST(WatchDecodeTest, EveryTruncationIsRefused) {
   }
 }
 
+// Found by fuzz/watch_decoder: the error inside metadata was swallowed, and what followed was read
+// from a parser that had given up (a null pointer).
+TEST(WatchDecodeTest, NothingIsReadBehindABrokenPlace) {
+  WatchDecoder decoder;
+  EXPECT_FALSE(decoder.DecodeList(R"({"metadata":{"resource":"13","continue":"x",}"items":[{}]})"));
+  EXPECT_FALSE(
+      decoder.DecodeEvent(R"({"type":"ERROR","object":{"a":1,}"code":410,"message":"m"}})"));
+  EXPECT_FALSE(decoder.DecodeEvent(
+      R"({"type":"ADDED","object":{"metadata":{"a":1,}"resourceVersion":"7"}})"));
+}
+
+// Found by fuzz/watch_decoder: simdjson threw, and nobody caught it.
+TEST(WatchDecodeTest, ItemsThatBeginLikeNullAreRefused) {
+  WatchDecoder decoder;
+  EXPECT_FALSE(
+      decoder.DecodeList(R"({"metadata":{"resourceVersion":"18"},"items":n"{[me"b"p"}}]})"));
+}
+
 TEST(WatchDecodeTest, OtherShapesAreRefused) {
   WatchDecoder decoder;
   for (const char* text : {"", "null", "[]", "{}", R"({"metadata":[],"items":[]})",

@@ -126,6 +126,11 @@ Result<size_t> ResponseParser::Feed(std::string_view data) {
         impl_->Reset();
         continue;
       }
+      const auto length = impl_->parser->content_length();
+      if (!impl_->head_request && length && *length > kMaxAnnouncedBytes) {
+        return Fail(Code::kResourceExhausted,
+                    "HTTP message too large: " + std::to_string(*length) + " bytes announced");
+      }
       impl_->have_headers = true;
       impl_->headers = CopyHeaders(impl_->parser->get());
       impl_->parser->eager(true);

@@ -17,6 +17,9 @@
 namespace hami::net {
 
 inline constexpr size_t kMaxHeaderBytes = 64 << 10;
+// Of a response, whose announced length is room that is taken at once: above any page of a list
+// (500 objects of at most 1.5 MiB). A stream without a length, as a watch, has no end.
+inline constexpr uint64_t kMaxAnnouncedBytes = uint64_t{1} << 30;
 
 class RequestParser {
  public:

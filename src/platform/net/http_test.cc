@@ -134,6 +134,14 @@ TEST(ResponseParserTest, AConnectionClosedWithoutAWordIsCutOff) {
   EXPECT_FALSE(parser.FeedEnd());
 }
 
+// Found by fuzz/http_response: room for the whole length was taken before a byte of it had come.
+TEST(ResponseParserTest, AnAnnouncedLengthBeyondReasonIsRefused) {
+  ResponseParser parser(false);
+  const auto fed = parser.Feed("HTTP/1.1 200 OK\r\nContent-Length: 8000000002\r\n\r\nx");
+  ASSERT_FALSE(fed);
+  EXPECT_EQ(fed.error().code, Code::kResourceExhausted);
+}
+
 TEST(ResponseParserTest, AHeadAnswerHasNoBodyWhateverItsLength) {
   ResponseParser parser(true);
   ASSERT_TRUE(parser.Feed("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"));

@@ -4,9 +4,9 @@
 #include <algorithm>
 
 #include "base/json_write.h"
+#include "base/table.h"
 #include "domain/protocol/time_text.h"
 #include "services/cli/explain.h"
-#include "services/cli/table.h"
 
 namespace hami::cli {
 namespace {

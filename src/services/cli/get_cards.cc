@@ -1,7 +1,7 @@
 #include "services/cli/get_cards.h"
 
 #include "base/json_write.h"
-#include "services/cli/table.h"
+#include "base/table.h"
 
 namespace hami::cli {
 namespace {

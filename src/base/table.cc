@@ -1,8 +1,8 @@
-#include "services/cli/table.h"
+#include "base/table.h"
 
 #include <algorithm>
 
-namespace hami::cli {
+namespace hami {
 namespace {
 
 size_t Width(std::string_view text) {
@@ -40,4 +40,4 @@ std::string Table::Text(std::string_view indent) const {
   return text;
 }
 
-}  // namespace hami::cli
+}  // namespace hami

@@ -1,8 +1,8 @@
-#include "services/cli/table.h"
+#include "base/table.h"
 
 #include <gtest/gtest.h>
 
-namespace hami::cli {
+namespace hami {
 namespace {
 
 TEST(TableTest, ColumnsAlignByCodePointsAndLinesEndWithoutBlanks) {
@@ -14,4 +14,4 @@ TEST(TableTest, ColumnsAlignByCodePointsAndLinesEndWithoutBlanks) {
 }
 
 }  // namespace
-}  // namespace hami::cli
+}  // namespace hami

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-namespace hami::cli {
+namespace hami {
 
 class Table {
  public:
@@ -21,4 +21,4 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
-}  // namespace hami::cli
+}  // namespace hami
