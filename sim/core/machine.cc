@@ -100,7 +100,7 @@ int Machine::InjectSlowly(FaultPoint& point) {
     const CardSet& set = cards();
     const Fault* found = nullptr;
     for (int i = 0; i < set.fault_count; ++i) {
-      if (std::string_view(set.faults[i].function) == point.function) found = &set.faults[i];
+      if (FaultMeans(set.faults[i].function, point.function)) found = &set.faults[i];
     }
     point.fault.store(found, std::memory_order_relaxed);
     point.generation.store(generation, std::memory_order_release);

@@ -14,6 +14,15 @@ struct Array : Tagged {
   CudaArray3dDescriptor shape = {};
 };
 
+// A chain of arrays, each half as large as the one before it.
+struct MipmappedArray : Tagged {
+  static constexpr uint32_t kTag = 0x4d495041;
+  static constexpr int kList = 13;
+  static constexpr unsigned kMostLevels = 32;
+  Array* levels[kMostLevels] = {};
+  unsigned count = 0;
+};
+
 // Bytes of one element, all channels; 0 for a format that is not simulated.
 uint64_t ElementBytes(const CudaArray3dDescriptor& shape);
 

@@ -73,6 +73,8 @@ struct Context : Tagged {
   uint64_t charged = 0;
   uint64_t limits[16] = {1024, 1 << 20, 8 << 20};  // stack, printf FIFO, malloc heap
   Block* blocks = nullptr;
+  struct Module* modules = nullptr;
+  uint32_t sm_count = 0;  // of a green context; 0: the whole card
   CudaStream legacy_stream;
   CudaStream thread_stream;
   std::atomic<int64_t> blocking_last{0};  // mark of the last work in streams that legacy waits for
@@ -90,6 +92,8 @@ struct Pool : Tagged {
   int card = -1;
   CudaDevice device = 0;
   bool is_default = false;
+  bool is_imported = false;  // allocates nothing here
+  int32_t handle_types = 0;
   bool is_ending = false;  // destroyed by the program, waits for its last block
   uint64_t release_threshold = 0;
   uint64_t reserved = 0, used = 0;
@@ -139,6 +143,9 @@ class Driver {
   // Books memory; kCudaOutOfMemory when the card is full, other codes when it is gone.
   int Charge(int card, uint64_t bytes, Kind kind);
 
+  // As much of a managed block as the card has room for; the rest stays on the host.
+  int ChargeManaged(Block* block);
+
   // A new context with the memory it takes, and its end with everything in it.
   int MakeContext(CudaDevice device, Context** made);
   void DestroyContext(Context* context);
@@ -173,6 +180,10 @@ class Driver {
   pthread_mutex_t memory_mutex = PTHREAD_MUTEX_INITIALIZER;   // guards addresses_, blocks, pools
 
  private:
+  int TryCharge(int card, uint64_t bytes, Kind kind);
+  bool EvictManaged(int card, uint64_t bytes);
+  void ForgetManaged(Block* block);
+
   static constexpr int kLists = 24;
 
   void* TakeRoom(int list, size_t size);
@@ -189,7 +200,9 @@ class Driver {
   LaunchQueue queues_[kMaxCards] = {};
   std::atomic<uint64_t> next_id_{1};
   Tagged* free_objects_[kLists] = {};
-  pthread_mutex_t object_mutex_ = PTHREAD_MUTEX_INITIALIZER;  // guards free_objects_
+  Block* managed_ = nullptr;
+  pthread_mutex_t managed_mutex_ = PTHREAD_MUTEX_INITIALIZER;  // guards managed_, their `charged`
+  pthread_mutex_t object_mutex_ = PTHREAD_MUTEX_INITIALIZER;   // guards free_objects_
 };
 
 class MutexGuard {
@@ -218,6 +231,9 @@ int RefuseUnsafe(Driver& driver);
 
 // A block of the pool was freed; memory_mutex held.
 void GiveToPool(Pool& pool, uint64_t size);
+
+// A context ends: its modules give their memory back; memory_mutex held.
+void EndModulesOf(Driver& driver, Context* context);
 
 // Pools of the card give back what they need not keep: what a synchronisation does.
 void TrimPools(int card);

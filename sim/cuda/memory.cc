@@ -1,5 +1,6 @@
 // Memory that a program asks for by size: device, managed, pitched, page-locked host.
 #include "sim/cuda/graph.h"
+#include "sim/cuda/stream_forms.h"
 
 using namespace hami::sim;  // NOLINT: mostly exported C functions below
 
@@ -8,7 +9,7 @@ namespace {
 // A block in the current context, charged to its card.
 int AllocateBlock(Driver& driver, Context* context, uint64_t size, BlockKind kind, Block** out) {
   if (size == 0) return kCudaInvalidValue;
-  const bool on_card = kind != BlockKind::kHost;
+  const bool on_card = kind == BlockKind::kDevice;
   if (on_card) {
     if (const int code = driver.Charge(context->card, size, Kind::kData); code != 0) return code;
   }
@@ -23,6 +24,12 @@ int AllocateBlock(Driver& driver, Context* context, uint64_t size, BlockKind kin
   block->kind = kind;
   block->card = context->card;
   block->charged = on_card ? size : 0;
+  if (kind == BlockKind::kManaged) {
+    if (const int code = driver.ChargeManaged(block); code != 0) {
+      driver.addresses().Free(block);
+      return code;
+    }
+  }
   block->context = context;
   block->next = context->blocks;
   if (block->next != nullptr) block->next->previous = block;
@@ -35,7 +42,7 @@ int FreeAt(Driver& driver, uint64_t address, bool host) {
   MutexGuard guard(driver.memory_mutex);
   Block* block = driver.addresses().Find(address);
   const bool right_kind = block != nullptr && (block->kind == BlockKind::kHost) == host &&
-                          block->kind != BlockKind::kReserved;
+                          block->kind != BlockKind::kReserved && block->kind != BlockKind::kIpc;
   if (!right_kind || block->base != address) return kCudaInvalidValue;
   if (block->kind == BlockKind::kGraph) return FreeGraphBlock(driver, block);
   driver.FreeBlock(block);
@@ -194,6 +201,31 @@ SIM_CUDA cuMemAdvise(DevicePointer address, size_t size, int, CudaDevice) {
 SIM_CUDA cuMemAdvise_v2(DevicePointer address, size_t size, int advice, CudaLocation) {
   return cuMemAdvise(address, size, advice, 0);
 }
+
+namespace {
+
+int cuMemPrefetchAsyncForm(Driver& driver, bool per_thread, DevicePointer address, size_t size,
+                           CudaDevice, CudaStream* handle) {
+  SIM_CUDA_CONTEXT();
+  Target target;
+  if (const int code = Aim(driver, handle, per_thread, context, &target); code != 0) return code;
+  if (target.capture != nullptr) return RefuseOnCapture(driver, target.stream);
+  return cuMemAdvise(address, size, 0, 0);  // pages move where they are used: a check of the range
+}
+int cuMemPrefetchAsync_v2Form(Driver& driver, bool per_thread, DevicePointer address, size_t size,
+                              CudaLocation, unsigned, CudaStream* handle) {
+  return cuMemPrefetchAsyncForm(driver, per_thread, address, size, 0, handle);
+}
+
+}  // namespace
+
+SIM_STREAM_FORMS(cuMemPrefetchAsync,
+                 (DevicePointer address, size_t size, CudaDevice device, CudaStream* stream),
+                 SIM_ARGS(address, size, device, stream))
+SIM_STREAM_FORMS(cuMemPrefetchAsync_v2,
+                 (DevicePointer address, size_t size, CudaLocation location, unsigned flags,
+                  CudaStream* stream),
+                 SIM_ARGS(address, size, location, flags, stream))
 
 namespace {
 

@@ -63,7 +63,7 @@ int AllocateAsync(Driver& driver, bool per_thread, DevicePointer* out, size_t si
   if (size == 0) return kCudaInvalidValue;
   const CudaDevice device = target.stream->context->device;
   Pool* pool = from != nullptr ? from : driver.device(device)->current_pool;
-  if (!IsLive(pool) || pool->is_ending) return kCudaInvalidValue;
+  if (!IsLive(pool) || pool->is_ending || pool->is_imported) return kCudaInvalidValue;
   if (target.capture != nullptr) {  // then the graph allocates, from its own memory
     CudaNodeParams params = {};
     params.alloc.pool.alloc_type = 1;
@@ -93,7 +93,8 @@ int FreeAsync(Driver& driver, bool per_thread, DevicePointer address, CudaStream
   Block* block = driver.addresses().Find(address);
   if (block == nullptr || block->base != address) return kCudaInvalidValue;
   if (block->kind == BlockKind::kGraph) return FreeGraphBlock(driver, block);
-  if (block->kind != BlockKind::kPooled && block->kind != BlockKind::kDevice) {
+  if (block->kind != BlockKind::kPooled && block->kind != BlockKind::kDevice &&
+      block->kind != BlockKind::kForeign) {
     return kCudaInvalidValue;
   }
   driver.FreeBlock(block);
@@ -194,6 +195,7 @@ SIM_CUDA cuMemPoolCreate(Pool** out, const CudaPoolProperties* properties) {
   if (pool == nullptr || g_pool_count == kMaxPools) return kCudaOutOfMemory;
   pool->card = device->card;
   pool->device = properties->location.id;
+  pool->handle_types = properties->handle_types;
   g_pools[g_pool_count++] = pool;
   *out = pool;
   return kCudaSuccess;
