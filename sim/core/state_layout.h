@@ -15,7 +15,7 @@
 namespace hami::sim {
 
 inline constexpr uint64_t kStateMagic = 0x31555047454b4146ull;  // "FAKEGPU1"
-inline constexpr uint32_t kStateVersion = 1;
+inline constexpr uint32_t kStateVersion = 2;
 inline constexpr int kMaxSlots = 1023;  // slot number 1023 stands for "nobody" in account words
 inline constexpr int kNobody = 1023;
 inline constexpr int kMaxGroups = 512;
@@ -31,7 +31,7 @@ inline constexpr int64_t kReapLockByte = kCreateLockByte + 2;     // held while 
 inline constexpr int64_t kSlotLockBase = kCreateLockByte + 4096;  // held by the live process
 inline constexpr int64_t kPidLockBase = kCreateLockByte + 8192;   // POSIX lock: tells its pid
 
-enum class Kind : uint32_t { kContext, kData, kPool, kVmm, kArray, kModule, kCount };
+enum class Kind : uint32_t { kContext, kData, kPool, kVmm, kArray, kModule, kGraph, kCount };
 
 // Bytes in use, with the operation that wrote them last: used 42 bits | slot 10 | sequence 12.
 struct alignas(64) AccountWord {

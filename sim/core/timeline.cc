@@ -27,28 +27,41 @@ void AddBusy(Ring& ring, int64_t from_ns, int64_t to_ns) {
 
 }  // namespace
 
-int64_t QueueWork(StateFile& file, int slot, int card, int64_t duration_ns, int64_t not_before_ns) {
+WorkMark QueueWork(StateFile& file, int slot, int card, const Work& work) {
   std::atomic<int64_t>& busy_until = file.cards[card].busy_until_ns;
   const int64_t now = NowMonotonicNs();
-  const int64_t earliest = now > not_before_ns ? now : not_before_ns;
+  const int64_t earliest = now > work.not_before_ns ? now : work.not_before_ns;
   int64_t old = busy_until.load(std::memory_order_relaxed);
   int64_t start = 0;
   do {
     start = old > earliest ? old : earliest;
-  } while (!busy_until.compare_exchange_weak(old, start + duration_ns));
-  const int64_t end = start + duration_ns;
+  } while (!busy_until.compare_exchange_weak(old, start + work.duration_ns));
+  const int64_t end = start + work.duration_ns;
   Ring& ring = file.rings[slot][card];
   const uint32_t bit = 1u << card;
   if ((file.slots[slot].rings.load(std::memory_order_relaxed) & bit) == 0) {
     file.slots[slot].rings.fetch_or(bit);
   }
   AddBusy(ring, start, end);
-  ring.busy_total_ns.fetch_add(static_cast<uint64_t>(duration_ns), std::memory_order_relaxed);
-  ring.launches.fetch_add(1, std::memory_order_relaxed);
+  ring.busy_total_ns.fetch_add(static_cast<uint64_t>(work.duration_ns), std::memory_order_relaxed);
+  ring.launches.fetch_add(work.kernels, std::memory_order_relaxed);
   int64_t last = ring.last_done_ns.load(std::memory_order_relaxed);
   while (last < end && !ring.last_done_ns.compare_exchange_weak(last, end)) {
   }
   return end;
+}
+
+// First come, first served: a mark is the time of its end.
+int64_t WorkDoneAt(StateFile&, int, int, WorkMark mark) { return mark; }
+
+bool WorkDone(StateFile& file, int slot, int card, WorkMark mark) {
+  return mark == 0 || NowMonotonicNs() >= WorkDoneAt(file, slot, card, mark);
+}
+
+void AwaitWork(StateFile&, int, int, WorkMark mark) { SleepUntil(mark); }
+
+WorkMark LastWork(StateFile& file, int slot, int card) {
+  return file.rings[slot][card].last_done_ns.load(std::memory_order_relaxed);
 }
 
 uint64_t BusyWithin(const StateFile& file, int slot, int card, int64_t now_ns, uint64_t window_ns) {

@@ -8,8 +8,25 @@
 
 namespace hami::sim {
 
-// Queues work of duration_ns that may not start before not_before_ns; returns when it ends.
-int64_t QueueWork(StateFile& file, int slot, int card, int64_t duration_ns, int64_t not_before_ns);
+// A place in a process's queue on a card: what is queued there and before it is done once the card
+// has come so far. 0: nothing was ever queued.
+using WorkMark = int64_t;
+
+struct Work {
+  int64_t duration_ns = 0;
+  int64_t not_before_ns = 0;
+  uint64_t kernels = 1;
+};
+
+WorkMark QueueWork(StateFile& file, int slot, int card, const Work& work);
+
+// When the work up to the mark ended, or will end by what is queued now.
+int64_t WorkDoneAt(StateFile& file, int slot, int card, WorkMark mark);
+bool WorkDone(StateFile& file, int slot, int card, WorkMark mark);
+void AwaitWork(StateFile& file, int slot, int card, WorkMark mark);
+
+// Mark of the last work that the process queued on the card.
+WorkMark LastWork(StateFile& file, int slot, int card);
 
 // Busy time of one process on one card within [now - window, now].
 uint64_t BusyWithin(const StateFile& file, int slot, int card, int64_t now_ns, uint64_t window_ns);

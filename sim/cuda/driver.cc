@@ -4,6 +4,8 @@
 #include <cstring>
 
 #include "sim/core/text.h"
+#include "sim/core/timeline.h"
+#include "sim/cuda/graph.h"
 
 namespace hami::sim {
 namespace {
@@ -148,7 +150,18 @@ void Driver::FreeBlock(Block* block) {
   addresses_.Free(block);
 }
 
+bool Driver::IsDone(int card, int64_t mark) {
+  return WorkDone(*ledger().file(), ledger().slot(), card, mark);
+}
+void Driver::Await(int card, int64_t mark) {
+  if (mark != 0) AwaitWork(*ledger().file(), ledger().slot(), card, mark);
+}
+int64_t Driver::DoneAt(int card, int64_t mark) {
+  return mark == 0 ? 0 : WorkDoneAt(*ledger().file(), ledger().slot(), card, mark);
+}
+
 void Driver::DestroyContext(Context* context) {
+  EndGraphMemoryOf(*this, context);
   {
     MutexGuard guard(memory_mutex);
     while (context->blocks != nullptr) FreeBlock(context->blocks);

@@ -122,7 +122,7 @@ std::vector<int> GroupsOn(const StateFile& file, int card) {
   return found;
 }
 
-constexpr const char* kKindNames[] = {"context", "data", "pool", "vmm", "array", "module"};
+constexpr const char* kKindNames[] = {"context", "data", "pool", "vmm", "array", "module", "graph"};
 static_assert(std::size(kKindNames) == static_cast<size_t>(Kind::kCount));
 
 void PrintCardJson(const Opened& opened, int card) {
