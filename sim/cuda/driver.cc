@@ -4,7 +4,6 @@
 #include <cstring>
 
 #include "sim/core/text.h"
-#include "sim/core/timeline.h"
 #include "sim/cuda/graph.h"
 
 namespace hami::sim {
@@ -150,15 +149,11 @@ void Driver::FreeBlock(Block* block) {
   addresses_.Free(block);
 }
 
-bool Driver::IsDone(int card, int64_t mark) {
-  return WorkDone(*ledger().file(), ledger().slot(), card, mark);
-}
+bool Driver::IsDone(int card, int64_t mark) { return machine_.timeline().Done(card, mark); }
 void Driver::Await(int card, int64_t mark) {
-  if (mark != 0) AwaitWork(*ledger().file(), ledger().slot(), card, mark);
+  if (mark != 0) machine_.timeline().Await(card, mark);
 }
-int64_t Driver::DoneAt(int card, int64_t mark) {
-  return mark == 0 ? 0 : WorkDoneAt(*ledger().file(), ledger().slot(), card, mark);
-}
+int64_t Driver::DoneAt(int card, int64_t mark) { return machine_.timeline().DoneAt(card, mark); }
 
 void Driver::DestroyContext(Context* context) {
   EndGraphMemoryOf(*this, context);

@@ -20,8 +20,8 @@ void RunOn(CudaStream* stream, int card, int64_t duration_ns, uint64_t kernels) 
   std::atomic<int64_t>& mark = queue.marks[number % kQueueDepth];
   driver.Await(card, mark.load(std::memory_order_relaxed));
   const int64_t not_before = stream->not_before_ns.load(std::memory_order_relaxed);
-  const WorkMark done = QueueWork(*driver.ledger().file(), driver.ledger().slot(), card,
-                                  Work{duration_ns, not_before, kernels});
+  const WorkMark done =
+      driver.machine().timeline().Queue(card, Work{duration_ns, not_before, kernels});
   mark.store(done, std::memory_order_relaxed);
   if (card == stream->context->card) {
     constexpr uint32_t kNonBlocking = 1;

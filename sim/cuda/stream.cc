@@ -208,8 +208,7 @@ SIM_CUDA cuCtxSynchronize() {
   SIM_CUDA_CALL(cuCtxSynchronize);
   SIM_CUDA_CONTEXT();
   if (const int code = RefuseContextSync(driver, context); code != 0) return code;
-  const Ledger& ledger = driver.ledger();
-  driver.Await(context->card, LastWork(*ledger.file(), ledger.slot(), context->card));
+  driver.Await(context->card, driver.machine().timeline().Last(context->card));
   AwaitAllHostCalls();
   TrimPools(context->card);
   return kCudaSuccess;
