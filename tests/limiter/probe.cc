@@ -97,11 +97,11 @@ struct MemoryV2 {
 
 std::string NvmlMemory(const Args& a) {
   void* device = nullptr;
-  Call("nvmlInit_v2");
+  if (a[0] != "nvmlmemagain") Call("nvmlInit_v2");  // again: without looking around anew
   const int found =
       Call("nvmlDeviceGetHandleByIndex_v2", static_cast<unsigned>(Number(a[1])), &device);
   if (found != 0) return Answer(found);
-  if (a[0] == "nvmlmem") {
+  if (a[0] != "nvmlmem2") {
     Memory m = {};
     const int result = Call("nvmlDeviceGetMemoryInfo", device, &m);
     return Answer(result, m.total) + " " + std::to_string(m.free) + " " + std::to_string(m.used);
@@ -110,6 +110,45 @@ std::string NvmlMemory(const Args& a) {
   const int result = Call("nvmlDeviceGetMemoryInfo_v2", device, &m);
   return Answer(result, m.total) + " " + std::to_string(m.free) + " " + std::to_string(m.used) +
          " " + std::to_string(m.reserved);
+}
+
+struct ProcessV1 {
+  unsigned pid;
+  uint64_t bytes;
+};
+struct ProcessV2 {
+  unsigned pid;
+  uint64_t bytes;
+  unsigned gpu_instance, compute_instance;
+};
+
+// Code, count and `pid:bytes` of each, sorted, as a form of the list gives them to a caller with
+// room for `room`.
+template <class Info>
+std::string NvmlProcesses(const std::string& function, void* device, unsigned room) {
+  std::vector<Info> infos(room + 1);
+  unsigned count = room;
+  const int result = Call(function, device, &count, room == 0 ? nullptr : infos.data());
+  std::map<unsigned, uint64_t> listed;
+  for (unsigned i = 0; result == 0 && i < count; ++i) listed[infos[i].pid] = infos[i].bytes;
+  std::string answer = Answer(result, count);
+  for (const auto& [pid, bytes] : listed) {
+    answer += " " + std::to_string(pid) + ":" + std::to_string(bytes);
+  }
+  return answer;
+}
+
+// nvmlprocs <card> <function> <room>
+std::string NvmlProcesses(const Args& a) {
+  void* device = nullptr;
+  Call("nvmlInit_v2");
+  const int found =
+      Call("nvmlDeviceGetHandleByIndex_v2", static_cast<unsigned>(Number(a[1])), &device);
+  if (found != 0) return Answer(found);
+  const auto room = static_cast<unsigned>(Number(a[3]));
+  const bool newer = a[2].find("_v") != std::string::npos;
+  return newer ? NvmlProcesses<ProcessV2>(a[2], device, room)
+               : NvmlProcesses<ProcessV1>(a[2], device, room);
 }
 
 std::string Array(const Args& a) {
@@ -323,7 +362,8 @@ std::string Execute(const std::string& line) {
     return Answer(
         Call("cuMemGetInfo_v2", static_cast<size_t*>(nullptr), static_cast<size_t*>(nullptr)));
   if (c == "total") return Made("cuDeviceTotalMem_v2", static_cast<int>(n(1)));
-  if (c == "nvmlmem" || c == "nvmlmem2") return NvmlMemory(a);
+  if (c == "nvmlmem" || c == "nvmlmem2" || c == "nvmlmemagain") return NvmlMemory(a);
+  if (c == "nvmlprocs") return NvmlProcesses(a);
   if (c == "alloc") return Made("cuMemAlloc_v2", n(1));
   if (c == "managed") return Made("cuMemAllocManaged", n(1), 1u);
   if (c == "pitch") {
