@@ -36,10 +36,14 @@ class Attachment {
   // Bytes that this process may bring the container to on a device now; 0 = no limit.
   uint64_t MemoryLimit(unsigned device) const;
   // Bytes that the container uses on a device.
-  uint64_t Used(unsigned device) const {
-    return BytesOf(Account<>::Load(region_->ext.header.devices[device].used_total));
+  uint64_t Used(unsigned device) const { return BytesOf(UsedTagged(device)); }
+  // With the tag that tells whether they have changed meanwhile.
+  uint64_t UsedTagged(unsigned device) const {
+    return Account<>::Load(region_->ext.header.devices[device].used_total);
   }
   Account<>::Words words(unsigned device);
+  // This process's slot.
+  HamiExtSlot& slot() { return region_->ext.slots[slot_.load(std::memory_order_relaxed)]; }
 
   // Makes the books exact before a refusal: takes back a lost lock, reaps, repairs one device.
   void Settle(unsigned device);

@@ -62,6 +62,7 @@ TEST(AbiTest, UndefinedSymbolsAreOnTheAllowList) {
                          "memchr",
                          "memcmp",
                          "memcpy",
+                         "memmove",
                          "memset",
                          "strcmp",
                          "strlen",
