@@ -17,6 +17,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cinttypes>
+#include <clocale>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -26,6 +27,8 @@
 #include <string>
 #include <thread>
 #include <vector>
+
+#include "tests/limiter/linker_probe.h"
 
 namespace {
 
@@ -249,24 +252,6 @@ std::string Lookup(const Args& a) {
   return std::to_string(result) + " " + std::to_string(status) + " " + object + " " + symbol;
 }
 
-// Where dlsym finds a name: the object and whether dlerror has something to say.
-std::string Find(const Args& a) {
-  void* handle = a[1] == "default" ? RTLD_DEFAULT
-                 : a[1] == "next"  ? RTLD_NEXT
-                                   : dlopen(a[1] == "main" ? nullptr : a[1].c_str(), RTLD_NOW);
-  dlerror();
-  void* found =
-      a.size() > 3 ? dlvsym(handle, a[2].c_str(), a[3].c_str()) : dlsym(handle, a[2].c_str());
-  const char* error = dlerror();
-  Dl_info info = {};
-  const char* object = "none";
-  if (found != nullptr && dladdr(found, &info) != 0) {
-    object =
-        strrchr(info.dli_fname, '/') != nullptr ? strrchr(info.dli_fname, '/') + 1 : info.dli_fname;
-  }
-  return std::string(object) + (error != nullptr ? std::string(" error: ") + error : "");
-}
-
 // What a library must leave as it was.
 std::string Environment(const Args&) {
   std::ostringstream out;
@@ -278,11 +263,49 @@ std::string Environment(const Args&) {
     sigaction(signal, nullptr, &action);
     out << " " << reinterpret_cast<uint64_t>(action.sa_handler);
   }
+  sigset_t blocked;
+  pthread_sigmask(SIG_SETMASK, nullptr, &blocked);
+  out << " blocked";
+  for (int signal = 1; signal < 65; ++signal) out << sigismember(&blocked, signal);
   out << " fds";
   for (int fd = 3; fd < 500; ++fd) {
     if (fcntl(fd, F_GETFD) >= 0) out << " " << fd;
   }
+  out << " locale " << setlocale(LC_ALL, nullptr) << " environment";
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string text = *entry;
+    // What the test itself sets differently for the two.
+    if (text.find("LD_PRELOAD=") != 0 && text.find("/tmp/") == std::string::npos)
+      out << " " << text;
+  }
   return out.str();
+}
+
+// So many children, each using the driver's libraries a little.
+std::string Forks(size_t count) {
+  size_t failed = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const pid_t child = fork();
+    if (child == 0) {
+      Call("nvmlInit_v2");
+      _exit(Symbol("cuMemAlloc_v2") == nullptr ? 1 : 0);
+    }
+    int status = -1;
+    waitpid(child, &status, 0);
+    if (status != 0) ++failed;
+  }
+  return std::to_string(failed);
+}
+
+// An allocation as a program makes it that finds the function in the global scope.
+std::string Interposed(size_t size) {
+  const auto allocate =
+      reinterpret_cast<int (*)(unsigned long long*, size_t)>(dlsym(RTLD_DEFAULT, "cuMemAlloc_v2"));
+  const auto count = reinterpret_cast<int (*)()>(dlsym(RTLD_DEFAULT, "interposer_allocations"));
+  if (allocate == nullptr || count == nullptr) return "none";
+  unsigned long long pointer = 0;
+  const int result = allocate(&pointer, size);
+  return Answer(result) + " " + std::to_string(count());
 }
 
 std::string Errno(const Args& a) {
@@ -351,6 +374,11 @@ std::string Execute(const std::string& line) {
   const auto p = [&a](size_t i) { return reinterpret_cast<void*>(Number(a[i])); };
   if (c == "pid") return std::to_string(getpid());
   if (c == "init") return Answer(Call("cuInit", 0u));
+  if (c == "version") {
+    int version = -1;
+    const int result = Call("cuDriverGetVersion", &version);
+    return Answer(result) + " " + std::to_string(version);
+  }
   if (c == "nvmlinit") return Answer(Call("nvmlInit_v2"));
   if (c == "ctx") return Context(a);
   if (c == "release") return Answer(Call("cuDevicePrimaryCtxRelease_v2", static_cast<int>(n(1))));
@@ -394,6 +422,12 @@ std::string Execute(const std::string& line) {
   if (c == "stress") return Stress(a);
   if (c == "lookup") return Lookup(a);
   if (c == "find") return Find(a);
+  if (c == "closed") return FindInClosed(a);
+  if (c == "global") return LoadGlobally(a);
+  if (c == "ask") return AskInterposer(a);
+  if (c == "threads") return FindInThreads(a);
+  if (c == "forks") return Forks(n(1));
+  if (c == "interposed") return Interposed(n(1));
   if (c == "environment") return Environment(a);
   if (c == "errno") return Errno(a);
   if (c == "ns") return Nanoseconds(a);
