@@ -98,11 +98,19 @@ struct MemoryV2 {
   uint64_t total, reserved, free, used;
 };
 
+// The handle that `card` and perhaps `instance` of the arguments name.
+int NvmlDevice(const Args& a, void** device) {
+  const auto card = static_cast<unsigned>(Number(a[1]));
+  const int found = Call("nvmlDeviceGetHandleByIndex_v2", card, device);
+  if (found != 0 || a[0].find("mig") == std::string::npos) return found;
+  return Call("nvmlDeviceGetMigDeviceHandleByIndex", *device, static_cast<unsigned>(Number(a[2])),
+              device);
+}
+
 std::string NvmlMemory(const Args& a) {
   void* device = nullptr;
   if (a[0] != "nvmlmemagain") Call("nvmlInit_v2");  // again: without looking around anew
-  const int found =
-      Call("nvmlDeviceGetHandleByIndex_v2", static_cast<unsigned>(Number(a[1])), &device);
+  const int found = NvmlDevice(a, &device);
   if (found != 0) return Answer(found);
   if (a[0] != "nvmlmem2") {
     Memory m = {};
@@ -145,13 +153,27 @@ std::string NvmlProcesses(const std::string& function, void* device, unsigned ro
 std::string NvmlProcesses(const Args& a) {
   void* device = nullptr;
   Call("nvmlInit_v2");
-  const int found =
-      Call("nvmlDeviceGetHandleByIndex_v2", static_cast<unsigned>(Number(a[1])), &device);
+  const int found = NvmlDevice(a, &device);
   if (found != 0) return Answer(found);
   const auto room = static_cast<unsigned>(Number(a[3]));
   const bool newer = a[2].find("_v") != std::string::npos;
   return newer ? NvmlProcesses<ProcessV2>(a[2], device, room)
                : NvmlProcesses<ProcessV1>(a[2], device, room);
+}
+
+// migprocs <card> <instance>: the list, and the numbers of the first entry's instance.
+std::string MigProcesses(const Args& a) {
+  void* device = nullptr;
+  Call("nvmlInit_v2");
+  const int found = NvmlDevice(a, &device);
+  if (found != 0) return Answer(found);
+  const std::string function = "nvmlDeviceGetComputeRunningProcesses_v3";
+  const std::string list = NvmlProcesses<ProcessV2>(function, device, 16);
+  ProcessV2 info = {};
+  unsigned count = 1;
+  if (Call(function, device, &count, &info) != 0 || count != 1) return list;
+  return list + " gpu instance " + std::to_string(info.gpu_instance) + " compute instance " +
+         std::to_string(info.compute_instance);
 }
 
 std::string Array(const Args& a) {
@@ -390,7 +412,9 @@ std::string Execute(const std::string& line) {
     return Answer(
         Call("cuMemGetInfo_v2", static_cast<size_t*>(nullptr), static_cast<size_t*>(nullptr)));
   if (c == "total") return Made("cuDeviceTotalMem_v2", static_cast<int>(n(1)));
-  if (c == "nvmlmem" || c == "nvmlmem2" || c == "nvmlmemagain") return NvmlMemory(a);
+  if (c == "nvmlmem" || c == "nvmlmem2" || c == "nvmlmemagain" || c == "nvmlmig")
+    return NvmlMemory(a);
+  if (c == "migprocs") return MigProcesses(a);
   if (c == "nvmlprocs") return NvmlProcesses(a);
   if (c == "alloc") return Made("cuMemAlloc_v2", n(1));
   if (c == "managed") return Made("cuMemAllocManaged", n(1), 1u);
@@ -432,6 +456,7 @@ std::string Execute(const std::string& line) {
   if (c == "errno") return Errno(a);
   if (c == "ns") return Nanoseconds(a);
   if (c == "fork") return Fork(line.substr(5));
+  if (c == "exec") execl("/proc/self/exe", "limiter_probe", nullptr);  // no answer
   if (c == "closeregion") return CloseRegion();
   return "unknown command";
 }
