@@ -14,6 +14,8 @@
 #define HAMI_ENV_SHARED_CACHE "CUDA_DEVICE_MEMORY_SHARED_CACHE" /* path; /tmp/cudevshr.cache */
 #define HAMI_ENV_TASK_PRIORITY "CUDA_TASK_PRIORITY"             /* int >= 0, 0 = high; 1 */
 #define HAMI_ENV_LOG_LEVEL "LIBCUDA_LOG_LEVEL" /* 0..4; unset = errors and warnings only */
+#define HAMI_ENV_NVML_PROCESSES "HAMI_NVML_PROCESSES" /* container, raw; container: NVML lists the
+                                                         container's processes by its own pids */
 #define HAMI_ENV_DISABLE_CONTROL "CUDA_DISABLE_CONTROL" /* 1 t T TRUE true True; needs the switch in
                                                            limits.ro; unset = false */
 

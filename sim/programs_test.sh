@@ -1,6 +1,6 @@
 #!/bin/bash
-# Programs of others on simulated cards: the real nvidia-smi and pynvml where the machine has them
-# (NVIDIA_SMI=path, or in PATH; python3 -c 'import pynvml'), and our own gpu-alloc and hami-sim.
+# Programs of others on simulated cards: the real nvidia-smi and pynvml (tools/fetch-programs), and our own
+# gpu-alloc and hami-sim.
 set -euo pipefail
 build=$1
 scratch=$(mktemp -d)
@@ -14,6 +14,8 @@ fail() {
   echo "programs_test: $*" >&2
   exit 1
 }
+programs=$("$(dirname "$0")/../tools/fetch-programs") || fail "cannot fetch nvidia-smi and pynvml"
+eval "$programs"
 cat >"$scratch/cards.yaml" <<'YAML'
 driver: 535.261.03
 cuda: 12.2
@@ -45,29 +47,22 @@ used=$("$build/bin/hami-sim" state -o json |
   python3 -c 'import json,sys; print(json.load(sys.stdin)["cards"][0]["used_bytes"] >> 20)')
 [ "$used" = 1200 ] || fail "hami-sim state shows $used MiB, expected 1200"
 
-smi=${NVIDIA_SMI:-$(command -v nvidia-smi || true)}
-if [ -n "$smi" ]; then
-  table=$("$smi")
-  for text in 'Driver Version: 535.261.03' 'CUDA Version: 12.2' '1200MiB / 40960MiB' \
-    '0MiB /  3000MiB' 'bin/gpu-alloc'; do
-    grep -qF "$text" <<<"$table" || fail "nvidia-smi does not show \"$text\": $table"
-  done
-  [ "$("$smi" -L | wc -l)" = 4 ] || fail "nvidia-smi -L: $("$smi" -L)"
-  apps=$("$smi" --query-compute-apps=pid,used_memory --format=csv,noheader)
-  [ "$apps" = "$holder, 1200 MiB" ] || fail "nvidia-smi --query-compute-apps: $apps"
-  topology=$("$smi" topo -m)  # whole: a closed pipe would end nvidia-smi with a signal
-  grep -qP 'GPU0\t X \tNV4\tSYS\tSYS' <<<"$topology" || fail "nvidia-smi topo: $topology"
-  kill -9 "$holder"
-  wait "$holder" 2>/dev/null || true
-  holder=
-  [ "$("$smi" -i 0 --query-gpu=memory.used --format=csv,noheader)" = "0 MiB" ] ||
-    fail "memory of a killed process is still in use"
-else
-  echo "no nvidia-smi on this machine (NVIDIA_SMI=path): not tried"
-fi
-python=${SIM_PYTHON:-python3}
-if "$python" -c 'import pynvml' 2>/dev/null; then
-  "$python" - <<'PYTHON' || fail "pynvml"
+table=$("$NVIDIA_SMI")
+for text in 'Driver Version: 535.261.03' 'CUDA Version: 12.2' '1200MiB / 40960MiB' \
+  '0MiB /  3000MiB' 'bin/gpu-alloc'; do
+  grep -qF "$text" <<<"$table" || fail "nvidia-smi does not show \"$text\": $table"
+done
+[ "$("$NVIDIA_SMI" -L | wc -l)" = 4 ] || fail "nvidia-smi -L: $("$NVIDIA_SMI" -L)"
+apps=$("$NVIDIA_SMI" --query-compute-apps=pid,used_memory --format=csv,noheader)
+[ "$apps" = "$holder, 1200 MiB" ] || fail "nvidia-smi --query-compute-apps: $apps"
+topology=$("$NVIDIA_SMI" topo -m)  # whole: a closed pipe would end nvidia-smi with a signal
+grep -qP 'GPU0\t X \tNV4\tSYS\tSYS' <<<"$topology" || fail "nvidia-smi topo: $topology"
+kill -9 "$holder"
+wait "$holder" 2>/dev/null || true
+holder=
+[ "$("$NVIDIA_SMI" -i 0 --query-gpu=memory.used --format=csv,noheader)" = "0 MiB" ] ||
+  fail "memory of a killed process is still in use"
+"$SIM_PYTHON" - <<'PYTHON' || fail "pynvml"
 import pynvml as n
 n.nvmlInit()
 assert n.nvmlDeviceGetCount() == 4
@@ -80,7 +75,4 @@ for i in range(4):
     n.nvmlDeviceGetUtilizationRates(h)
 n.nvmlShutdown()
 PYTHON
-else
-  echo "no pynvml on this machine (SIM_PYTHON=python with nvidia-ml-py): not tried"
-fi
 echo "programs_test: all as expected"

@@ -121,6 +121,16 @@ bool IsTrue(std::string_view value) {
   return false;
 }
 
+// Whether NVML's lists of processes are to be passed through.
+bool AsksForRaw(const Source& source) {
+  const std::string_view value = Find(source, HAMI_ENV_NVML_PROCESSES).environment;
+  if (value == "raw") return true;
+  if (!value.empty() && value != "container") {
+    ComplainAbout(source, HAMI_ENV_NVML_PROCESSES, value, "container or raw");
+  }
+  return false;
+}
+
 }  // namespace
 
 Settings ReadSettings(Lookup lookup, std::string_view override_text, Complain complain) {
@@ -138,6 +148,7 @@ Settings ReadSettings(Lookup lookup, std::string_view override_text, Complain co
   settings.priority = static_cast<int32_t>(Integer(source, HAMI_ENV_TASK_PRIORITY, 0, 1));
   settings.log_level_set = !Find(source, HAMI_ENV_LOG_LEVEL).environment.empty();
   settings.log_level = static_cast<int>(Integer(source, HAMI_ENV_LOG_LEVEL, 0, 2));
+  settings.raw_nvml_processes = AsksForRaw(source);
   settings.disable_control = IsTrue(Find(source, HAMI_ENV_DISABLE_CONTROL).environment);
   return settings;
 }

@@ -21,7 +21,8 @@ struct Settings {
   int32_t priority = 1;
   int log_level = 2;
   bool log_level_set = false;
-  bool disable_control = false;  // asked for; honoured only if limits.ro allows it
+  bool raw_nvml_processes = false;  // NVML's lists of processes are passed through
+  bool disable_control = false;     // asked for; honoured only if limits.ro allows it
 };
 
 // Value of a variable, nullptr when unset.

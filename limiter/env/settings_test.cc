@@ -102,6 +102,15 @@ TEST(SettingsTest, DisableControlKnowsTheValuesOfTheNodePlugin) {
   }
 }
 
+TEST(SettingsTest, ListsOfProcessesAreTheContainersUnlessRawIsAskedFor) {
+  EXPECT_FALSE(Read({}).raw_nvml_processes);
+  EXPECT_FALSE(Read({{"HAMI_NVML_PROCESSES", "container"}}).raw_nvml_processes);
+  EXPECT_TRUE(Read({{"HAMI_NVML_PROCESSES", "raw"}}).raw_nvml_processes);
+  EXPECT_TRUE(complaints.empty());
+  EXPECT_FALSE(Read({{"HAMI_NVML_PROCESSES", "RAW"}}).raw_nvml_processes);
+  EXPECT_EQ(complaints.size(), 1u);
+}
+
 TEST(SettingsTest, LogLevelAndPriorityAreStrict) {
   const Settings s = Read({{"LIBCUDA_LOG_LEVEL", "4"}, {"CUDA_TASK_PRIORITY", "0"}});
   EXPECT_EQ(s.log_level, 4);

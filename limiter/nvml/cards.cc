@@ -33,12 +33,51 @@ class Session {
   bool open_ = false;
 };
 
-bool UuidOf(unsigned index, char (&uuid)[HAMI_V1_UUID_SIZE]) {
-  const auto by_index = HAMI_REAL_NVML(nvmlDeviceGetHandleByIndex_v2);
+bool UuidOf(nvmlDevice_t device, char (&uuid)[HAMI_V1_UUID_SIZE]) {
   const auto get_uuid = HAMI_REAL_NVML(nvmlDeviceGetUUID);
-  nvmlDevice_t device = nullptr;
-  return by_index != nullptr && get_uuid != nullptr && by_index(index, &device) == NVML_SUCCESS &&
-         get_uuid(device, uuid, sizeof uuid) == NVML_SUCCESS;
+  return get_uuid != nullptr && get_uuid(device, uuid, sizeof uuid) == NVML_SUCCESS;
+}
+
+// The container's devices in NVML's order.
+struct Devices {
+  size_t count = 0;
+  nvmlDevice_t device[HAMI_V1_DEVICES];
+
+  void Add(nvmlDevice_t added) {
+    if (count < HAMI_V1_DEVICES) device[count++] = added;
+  }
+};
+
+// False: the card is not divided. Its instances stand in its place: they are what programs compute
+// on and what limits are about.
+bool AddInstances(nvmlDevice_t card, Devices& devices) {
+  const auto most = HAMI_REAL_NVML(nvmlDeviceGetMaxMigDeviceCount);
+  const auto by_index = HAMI_REAL_NVML(nvmlDeviceGetMigDeviceHandleByIndex);
+  unsigned count = 0;
+  if (most == nullptr || by_index == nullptr || most(card, &count) != NVML_SUCCESS) return false;
+  bool any = false;
+  for (unsigned i = 0; i < count; ++i) {  // numbers may have gaps
+    nvmlDevice_t instance = nullptr;
+    if (by_index(card, i, &instance) != NVML_SUCCESS) continue;
+    devices.Add(instance);
+    any = true;
+  }
+  return any;
+}
+
+// Nothing while NVML does not tell.
+Devices ListDevices() {
+  const auto get_count = HAMI_REAL_NVML(nvmlDeviceGetCount_v2);
+  const auto by_index = HAMI_REAL_NVML(nvmlDeviceGetHandleByIndex_v2);
+  unsigned count = 0;
+  Devices devices;
+  if (get_count == nullptr || by_index == nullptr || get_count(&count) != NVML_SUCCESS) return {};
+  for (unsigned i = 0; i < count && i < HAMI_V1_DEVICES; ++i) {
+    nvmlDevice_t card = nullptr;
+    if (by_index(i, &card) != NVML_SUCCESS) return {};
+    if (!AddInstances(card, devices)) devices.Add(card);
+  }
+  return devices;
 }
 
 template <class Info>
@@ -59,17 +98,15 @@ bool ReadProcesses(nvmlReturn_t (*function)(nvmlDevice_t, unsigned*, Info*), nvm
 
 bool LearnCardsWhileOpen() {
   Attachment& own = Attachment::Own();
-  const auto get_count = HAMI_REAL_NVML(nvmlDeviceGetCount_v2);
-  unsigned count = 0;
-  if (get_count == nullptr || get_count(&count) != NVML_SUCCESS || count == 0) return false;
-  if (count > HAMI_V1_DEVICES) count = HAMI_V1_DEVICES;
+  const Devices devices = ListDevices();
+  if (devices.count == 0) return false;
   HamiV1Region& v1 = own.region().v1;
-  for (unsigned i = 0; i < count; ++i) {
+  for (size_t i = 0; i < devices.count; ++i) {
     char uuid[HAMI_V1_UUID_SIZE] = {};
-    if (!UuidOf(i, uuid)) return false;
+    if (!UuidOf(devices.device[i], uuid)) return false;
     if (strncmp(v1.uuids[i], uuid, sizeof uuid) != 0) memcpy(v1.uuids[i], uuid, sizeof uuid);
   }
-  std::atomic_ref(v1.device_num).store(count, std::memory_order_release);
+  std::atomic_ref(v1.device_num).store(devices.count, std::memory_order_release);
   own.BindLimits();
   return true;
 }
@@ -89,20 +126,12 @@ int IndexOfUuid(const char* uuid) {
 
 std::optional<Processes> ProcessesOn(unsigned index) {
   const Session session;
-  const auto get_count = HAMI_REAL_NVML(nvmlDeviceGetCount_v2);
-  const auto by_index = HAMI_REAL_NVML(nvmlDeviceGetHandleByIndex_v2);
-  unsigned count = 0;
-  if (!session.open() || get_count == nullptr || by_index == nullptr ||
-      get_count(&count) != NVML_SUCCESS) {
-    return std::nullopt;
-  }
-  for (unsigned i = 0; i < count; ++i) {
+  if (!session.open()) return std::nullopt;
+  const Devices devices = ListDevices();
+  for (size_t i = 0; i < devices.count; ++i) {
+    const nvmlDevice_t device = devices.device[i];
     char uuid[HAMI_V1_UUID_SIZE] = {};
-    nvmlDevice_t device = nullptr;
-    if (!UuidOf(i, uuid) || IndexOfUuid(uuid) != static_cast<int>(index) ||
-        by_index(i, &device) != NVML_SUCCESS) {
-      continue;
-    }
+    if (!UuidOf(device, uuid) || IndexOfUuid(uuid) != static_cast<int>(index)) continue;
     Processes processes;
     if (ReadProcesses(HAMI_REAL_NVML(nvmlDeviceGetComputeRunningProcesses_v3), device, processes) ||
         ReadProcesses(HAMI_REAL_NVML(nvmlDeviceGetComputeRunningProcesses_v2), device, processes) ||

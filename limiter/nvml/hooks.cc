@@ -1,50 +1,14 @@
 // NVML as the container sees it: its own share of each card (spec A3).
-#include <atomic>
-#include <cstring>
-
 #include "limiter/hook/prologue.h"
 #include "limiter/hook/tables.h"
 #include "limiter/nvml/cards.h"
+#include "limiter/nvml/handles.h"
 #include "limiter/region/attachment.h"
 
 namespace hami::limiter::nvml {
 namespace {
 
 using region::Attachment;
-
-// NVML's handles seen so far; anew after each nvmlInit, which may change them.
-struct KnownHandle {
-  std::atomic<nvmlDevice_t> device{nullptr};
-  std::atomic<int> index{-1};
-};
-constinit KnownHandle known[2 * HAMI_V1_DEVICES];
-
-void ForgetHandles() {
-  for (KnownHandle& entry : known) entry.device.store(nullptr, std::memory_order_release);
-}
-
-int AskIndexOf(nvmlDevice_t device) {
-  const auto get_uuid = HAMI_REAL_NVML(nvmlDeviceGetUUID);
-  char uuid[HAMI_V1_UUID_SIZE] = {};
-  if (get_uuid == nullptr || get_uuid(device, uuid, sizeof uuid) != NVML_SUCCESS) return -1;
-  if (IndexOfUuid(uuid) < 0) LearnCardsWhileOpen();
-  return IndexOfUuid(uuid);
-}
-
-// Index in the region; negative: a card that the container's account does not know.
-int IndexOf(nvmlDevice_t device) {
-  for (const KnownHandle& entry : known) {
-    if (entry.device.load(std::memory_order_acquire) == device) return entry.index.load();
-  }
-  const int index = AskIndexOf(device);
-  for (KnownHandle& entry : known) {
-    nvmlDevice_t none = nullptr;
-    if (index < 0 || entry.device.load() != nullptr) continue;
-    entry.index.store(index);
-    if (entry.device.compare_exchange_strong(none, device)) break;
-  }
-  return index;
-}
 
 nvmlReturn_t AfterInit(nvmlReturn_t result) {
   if (result == NVML_SUCCESS && hook::Ready()) {
@@ -67,6 +31,7 @@ bool ShareOf(nvmlDevice_t device, uint64_t physical, Share& share) {
   Attachment& own = Attachment::Own();
   const uint64_t limit = own.MemoryLimit(static_cast<unsigned>(index));
   if (limit == 0) return false;
+  own.Glance();
   share.total = limit < physical ? limit : physical;
   const uint64_t used = own.Used(static_cast<unsigned>(index));
   share.used = used < share.total ? used : share.total;

@@ -278,6 +278,13 @@ void Attachment::LookAround() {
   }
 }
 
+// One thread looks, whoever comes first; the others go on with what stands.
+void Attachment::GlanceAgain(uint64_t now) {
+  uint64_t before = looked_.load(std::memory_order_relaxed);
+  if (now - before <= sys::kFractionOfASecond) return;
+  if (looked_.compare_exchange_strong(before, now)) LookAround();
+}
+
 uint64_t Attachment::InFlight(unsigned device) {
   uint64_t sum = 0;
   const unsigned count = slots_.Count();

@@ -13,6 +13,7 @@
 #include "limiter/env/settings.h"
 #include "limiter/region/account.h"
 #include "limiter/region/slots.h"
+#include "limiter/sys/ticks.h"
 
 namespace hami::limiter::region {
 
@@ -30,6 +31,7 @@ class Attachment {
   // The rest needs Map() to have returned true; words() and the slow path need Join().
   HamiRegion& region() { return *region_; }
   const env::Settings& settings() const { return settings_; }
+  const Identity& self() const { return self_; }
 
   // Bytes that this process may bring the container to on a device now; 0 = no limit.
   uint64_t MemoryLimit(unsigned device) const;
@@ -49,6 +51,11 @@ class Attachment {
   // what lives, though it allocates nothing and has no slot. Costs some file-lock tests: for
   // initialisation.
   void LookAround();
+  // The same for one that looks again and again: at most a few times a second, nothing otherwise.
+  void Glance() {
+    const uint64_t now = sys::Ticks();
+    if (now - looked_.load(std::memory_order_relaxed) > sys::kFractionOfASecond) GlanceAgain(now);
+  }
   // Bytes of operations that living processes have begun and not finished.
   uint64_t InFlight(unsigned device);
 
@@ -69,11 +76,13 @@ class Attachment {
   void SetLock(int fd);
   bool LockIsOurs() const;
   void RetakeLock();
+  void GlanceAgain(uint64_t now);
 
   sys::Lock turn_;
   std::atomic<uint32_t> state_{kNew};
   std::atomic<bool> enabled_{true};
   std::atomic<int> slot_{-1};
+  std::atomic<uint64_t> looked_{0};  // sys::Ticks
   uint32_t epoch_ = 0;
   HamiRegion* region_ = nullptr;
   const HamiLimitsPage* limits_ = nullptr;

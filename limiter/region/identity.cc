@@ -97,6 +97,11 @@ Identity OwnIdentity() {
   return self;
 }
 
+int32_t HostPidOf(const Identity& process) {
+  constexpr uint64_t kInitialPidNamespace = 4026531836;  // the kernel's PROC_PID_INIT_INO
+  return process.pidns_inode == kInitialPidNamespace ? process.pid : 0;
+}
+
 Life LifeOf(const Identity& other, const Identity& self) {
   if (other.pidns_inode == 0 || other.pidns_inode != self.pidns_inode || other.start_ticks == 0) {
     return Life::kUnknown;

@@ -19,6 +19,9 @@ enum class Life { kAlive, kDead, kUnknown };
 
 Identity OwnIdentity();
 
+// The process's pid as the host counts it; 0: only the node's monitor can tell.
+int32_t HostPidOf(const Identity& process);
+
 // Whether the process still runs, files included: a zombie leader whose threads still exit is
 // alive. kUnknown: it lives in another pid namespace, or /proc shows another one.
 Life LifeOf(const Identity& other, const Identity& self);

@@ -31,7 +31,7 @@ bool Slots::TryClaim(int index) {
   }
   slot.epoch += 1;
   slot.pid = self_.pid;
-  slot.host_pid = 0;
+  slot.host_pid = HostPidOf(self_);
   slot.pidns_inode = self_.pidns_inode;
   slot.start_ticks = self_.start_ticks;
   slot.free_seen_ns = 0;
@@ -41,6 +41,7 @@ bool Slots::TryClaim(int index) {
          !count.compare_exchange_weak(seen, index + 1)) {  // before any reservation
   }
   mirror.seqlock = 0;
+  mirror.hostpid = slot.host_pid;
   std::atomic_ref(mirror.status).store(HAMI_V1_RUNNING, std::memory_order_relaxed);
   std::atomic_ref(mirror.pid).store(self_.pid, std::memory_order_release);
   Account<>::StoreState(slot, HAMI_SLOT_LIVE);

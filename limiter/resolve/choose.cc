@@ -43,25 +43,37 @@ void* InScopeOf(const void* caller, const Wanted& wanted) {
   return found != nullptr && !IsOwn(found) ? found : nullptr;
 }
 
-// RTLD_DEFAULT, RTLD_NEXT and the main program's handle would all find this library's exports:
-// look behind it, and give nothing where a program without this library would find nothing.
-void* Global(void* handle, const Wanted& wanted, const void* caller) {
+// RTLD_DEFAULT and the main program's handle would find this library's exports: look behind it, and
+// give nothing where a program without this library would find nothing. What comes before this
+// library, such as a tool that was preloaded too, keeps its place.
+void* Global(const Wanted& wanted, const void* caller) {
+  void* first = wanted.In(RTLD_DEFAULT);
+  if (first != nullptr && !IsOwn(first)) return HookOr(wanted, first);
   void* found = wanted.In(RTLD_NEXT);
-  if (handle == RTLD_NEXT) {
-    // An interposer that asks for what comes after itself: only the real function can tell.
-    return found == nullptr || SameObject(found, caller) ? kPassOn : HookOr(wanted, found);
-  }
   if (found == nullptr) found = InScopeOf(caller, wanted);
   if (found != nullptr) return HookOr(wanted, found);
   return wanted.In(RTLD_NEXT);  // nothing, and dlerror says so
 }
 
+// RTLD_NEXT means "after the caller", and only the real function can tell who that is.
+void* Next(const Wanted& wanted, const void* caller) {
+  void* found = wanted.In(RTLD_NEXT);
+  if (found == nullptr) found = InScopeOf(caller, wanted);
+  if (found != nullptr && !SameObject(found, caller)) return HookOr(wanted, found);
+  if (wanted.In(RTLD_NEXT) != nullptr) return kPassOn;  // the caller comes after this library
+  // Nothing behind this library: passed on, the question would find this library's own exports.
+  void* first = wanted.In(RTLD_DEFAULT);
+  if (first != nullptr && !IsOwn(first) && !SameObject(first, caller)) return kPassOn;
+  return wanted.In(RTLD_NEXT);  // nothing, and dlerror says so
+}
+
 void* Choose(void* handle, const Wanted& wanted, const void* caller) {
   if (RealDlsym() == nullptr) return nullptr;
-  if (handle == RTLD_DEFAULT || handle == RTLD_NEXT) return Global(handle, wanted, caller);
+  if (handle == RTLD_DEFAULT) return Global(wanted, caller);
+  if (handle == RTLD_NEXT) return Next(wanted, caller);
   void* found = wanted.In(handle);
   if (found == nullptr) return nullptr;
-  return IsOwn(found) ? Global(RTLD_DEFAULT, wanted, caller) : HookOr(wanted, found);
+  return IsOwn(found) ? Global(wanted, caller) : HookOr(wanted, found);
 }
 
 }  // namespace

@@ -239,9 +239,7 @@ bool Ledger::Join() {
   if (slot_ >= 0) return Holds();
   for (int slot = 0; slot < kMaxSlots; ++slot) {
     if (!LockByte(lock_fd_, kSlotLockBase + slot, false)) continue;
-    const bool ours = TakeReapTurn();
     FreeSlot(slot);  // it may be a dead one's
-    if (ours) UnlockByte(lock_fd_, kReapLockByte);
     FillSlot(slot);
     int32_t high = file_->slots_high.load();
     while (high <= slot && !file_->slots_high.compare_exchange_weak(high, slot + 1)) {
@@ -334,19 +332,16 @@ void Ledger::FreeSlot(int number) {
   slot.used.store(0, std::memory_order_release);
 }
 
-// One process at a time, or a slot that another one is just freeing would look alive. A reaper that
-// dies drops the lock; one that was stopped is waited for no longer than this.
-bool Ledger::TakeReapTurn() const {
+int Ledger::ReapLocked() {
+  if (read_only_ || lock_fd_ < 0) return 0;
+  // One process at a time, or a slot that another one is just freeing would look alive. A reaper
+  // that dies drops the lock; one that was stopped is waited for no longer than this.
   const int64_t until = NowMonotonicNs() + kReapPatienceNs;
-  bool ours = LockByte(lock_fd_, kReapLockByte, false);
-  while (!ours && NowMonotonicNs() < until) {
+  bool alone = LockByte(lock_fd_, kReapLockByte, false);
+  while (!alone && NowMonotonicNs() < until) {
     sched_yield();
-    ours = LockByte(lock_fd_, kReapLockByte, false);
+    alone = LockByte(lock_fd_, kReapLockByte, false);
   }
-  return ours;
-}
-
-int Ledger::FreeDead() {
   int freed = 0;
   const int high = file_->slots_high.load(std::memory_order_acquire);
   for (int slot = 0; slot < high; ++slot) {
@@ -356,25 +351,14 @@ int Ledger::FreeDead() {
     ++freed;
     UnlockByte(lock_fd_, kSlotLockBase + slot);
   }
+  if (alone) UnlockByte(lock_fd_, kReapLockByte);
   last_reap_ns_ = NowMonotonicNs();
   return freed;
 }
 
-bool Ledger::AnyDead() const {
-  const int high = file_->slots_high.load(std::memory_order_acquire);
-  for (int slot = 0; slot < high; ++slot) {
-    if (file_->slots[slot].used.load(std::memory_order_acquire) != 0 && !IsAlive(slot)) return true;
-  }
-  return false;
-}
-
 int Ledger::Reap() {
-  if (read_only_ || lock_fd_ < 0) return 0;
   Guard guard(slot_mutex_);
-  const bool ours = TakeReapTurn();
-  const int freed = FreeDead();
-  if (ours) UnlockByte(lock_fd_, kReapLockByte);
-  return freed;
+  return ReapLocked();
 }
 
 void Ledger::ReapSometimes() {
@@ -421,24 +405,22 @@ bool Ledger::Reached(const AccountWord& word, bool is_group, int slot, int card)
   return ((is_group ? line.seen_group : line.seen_card).load() & kSequenceMask) == sequence;
 }
 
-Ledger::Outcome Ledger::Move(AccountWord& word, bool is_group, int slot, int card, int64_t delta,
-                             uint64_t limit, Dead dead) {
+bool Ledger::Move(AccountWord& word, bool is_group, int slot, int card, int64_t delta,
+                  uint64_t limit) {
   const uint64_t sequence = file_->lines[slot][card].begun.load(std::memory_order_relaxed);
   uint64_t seen = word.word.load();
   for (;;) {
     const uint64_t used = UsedOf(seen) + static_cast<uint64_t>(delta);
-    if (delta > 0 && (used > limit || used < UsedOf(seen))) return Outcome::kBeyondLimit;
-    // After the look at the account: whatever stands in it belongs to processes that live now.
-    if (dead == Dead::kNone && AnyDead()) return Outcome::kDeadHold;
+    if (delta > 0 && (used > limit || used < UsedOf(seen))) return false;
     Settle(word, is_group, slot, card, seen);
     if (word.word.compare_exchange_weak(seen, Pack(used, slot, sequence))) {
       Raise(word.peak, used);
-      return Outcome::kDone;
+      return true;
     }
   }
 }
 
-Ledger::Outcome Ledger::Apply(int slot, int card, int64_t delta, uint64_t limit, Dead dead) {
+bool Ledger::Apply(int slot, int card, int64_t delta, uint64_t limit) {
   Line& line = file_->lines[slot][card];
   const uint64_t sequence = line.done.load(std::memory_order_relaxed) + 1;
   // A record 4096 changes old would read as "this one was seen".
@@ -456,10 +438,9 @@ Ledger::Outcome Ledger::Apply(int slot, int card, int64_t delta, uint64_t limit,
   AccountWord& card_word = file_->cards[card].account;
   AccountWord& group_word = file_->groups[file_->slots[slot].group].accounts[card];
   if (delta > 0) {
-    const Outcome outcome = Move(card_word, false, slot, card, delta, limit, dead);
-    if (outcome != Outcome::kDone) {
+    if (!Move(card_word, false, slot, card, delta, limit)) {
       line.done.store(sequence);
-      return outcome;
+      return false;
     }
     Move(group_word, true, slot, card, delta, kNoLimit);
   } else {
@@ -469,21 +450,7 @@ Ledger::Outcome Ledger::Apply(int slot, int card, int64_t delta, uint64_t limit,
   line.used.store(result);
   Raise(line.peak, result);
   line.done.store(sequence);
-  return Outcome::kDone;
-}
-
-// A new peak is one of the living: the dead are freed first, and again if somebody has died and his
-// room was taken before the account could move.
-bool Ledger::ApplyBeyondPeak(int card, int64_t delta, uint64_t limit) {
-  Guard guard(slot_mutex_);
-  const bool ours = TakeReapTurn();
-  Outcome outcome = Outcome::kDeadHold;
-  while (outcome == Outcome::kDeadHold) {
-    FreeDead();
-    outcome = Apply(slot_, card, delta, limit, Dead::kNone);
-  }
-  if (ours) UnlockByte(lock_fd_, kReapLockByte);
-  return outcome == Outcome::kDone;
+  return true;
 }
 
 // Brings a change to its end that its author, now dead, left half-way; may itself be repeated.
@@ -515,10 +482,9 @@ bool Ledger::Take(int card, uint64_t bytes, uint64_t limit, Kind kind) {
   {
     Guard guard(book_mutex_[card]);
     const auto delta = static_cast<int64_t>(bytes);
-    if ((!below_peaks ||
-         Apply(slot_, card, delta, peak < limit ? peak : limit) != Outcome::kDone) &&
-        !ApplyBeyondPeak(card, delta, limit)) {
-      return false;
+    if (!below_peaks || !Apply(slot_, card, delta, peak < limit ? peak : limit)) {
+      Reap();
+      if (!Apply(slot_, card, delta, limit)) return false;
     }
   }
   line.kinds[static_cast<int>(kind)].fetch_add(bytes, std::memory_order_relaxed);

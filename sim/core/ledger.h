@@ -77,19 +77,13 @@ class Ledger {
   bool OpenLockDescription();
   int FindGroup();
   void FillSlot(int slot);
-  enum class Outcome { kDone, kBeyondLimit, kDeadHold };
-  enum class Dead { kAny, kNone };  // may the dead stand in the account when it grows?
-  Outcome Apply(int slot, int card, int64_t delta, uint64_t limit, Dead dead = Dead::kAny);
-  Outcome Move(AccountWord& word, bool is_group, int slot, int card, int64_t delta, uint64_t limit,
-               Dead dead = Dead::kAny);
-  bool ApplyBeyondPeak(int card, int64_t delta, uint64_t limit);
+  bool Apply(int slot, int card, int64_t delta, uint64_t limit);
+  bool Move(AccountWord& word, bool is_group, int slot, int card, int64_t delta, uint64_t limit);
   void Settle(AccountWord& word, bool is_group, int slot, int card, uint64_t seen);
   bool Reached(const AccountWord& word, bool is_group, int slot, int card) const;
   void Finish(int slot, int card);
   void FreeSlot(int slot);
-  bool TakeReapTurn() const;
-  int FreeDead();
-  bool AnyDead() const;
+  int ReapLocked();
 
   StateFile* file_ = nullptr;
   char path_[4096] = "";

@@ -1,6 +1,8 @@
 // Spec D2.1: the library goes into every process of a container and nobody notices.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <string>
@@ -46,9 +48,49 @@ TEST(LoadingTest, TwoHundredForksAndExecsStayQuiet) {
   EXPECT_EQ(finished.err, "");
 }
 
-TEST(LoadingTest, UmaskSignalsAndDescriptorsAreAsBefore) {
+TEST(LoadingTest, TwoHundredForksOfAProgramWithAContextLeaveItAsItWas) {
   Container container(Variables{{"CUDA_DEVICE_MEMORY_LIMIT_0", "3000m"}});
-  Container bare_container;
+  auto probe = container.Start();
+  probe->Begin();
+  const std::string before = probe->Ask("environment");
+  EXPECT_EQ(probe->Ask("forks 200"), "0");
+  EXPECT_EQ(probe->Ask("environment"), before);
+  EXPECT_EQ(container.Used(0), kContext);
+  EXPECT_EQ(container.region().v1.proc_num, 1);
+  EXPECT_EQ(probe->Code("alloc 4096"), 0);
+  EXPECT_EQ(probe->Errors(), "");
+}
+
+TEST(LoadingTest, AStaticBinaryRunsAsIfWeWereNotThere) {
+  Container container;
+  const Finished finished = container.Run({"busybox", "echo", "hello"});
+  EXPECT_EQ(finished.status, 0);
+  EXPECT_EQ(finished.out, "hello\n");
+  EXPECT_EQ(finished.err, "");
+}
+
+// The linker ignores LD_PRELOAD with a path for programs that run with other rights than their
+// caller's, without a word.
+TEST(LoadingTest, ASetuidBinaryRunsWithoutUs) {
+  Container container;
+  const std::filesystem::path copy = container.folder() + "/grep";
+  std::filesystem::copy_file("/bin/grep", copy);
+  if (geteuid() != 0 || chmod(container.folder().c_str(), 0755) != 0 ||
+      chmod(copy.c_str(), 04755) != 0) {
+    GTEST_SKIP() << "no right to make a setuid binary";
+  }
+  const std::vector<std::string> look = {copy, "-c", "libvgpu", "/proc/self/maps"};
+  std::vector<std::string> as_nobody = {"setpriv", "--reuid=65534", "--clear-groups"};
+  as_nobody.insert(as_nobody.end(), look.begin(), look.end());
+  EXPECT_NE(container.Run(look).out, "0\n");
+  const Finished finished = container.Run(as_nobody);
+  EXPECT_EQ(finished.out, "0\n");
+  EXPECT_EQ(finished.err, "");
+}
+
+TEST(LoadingTest, UmaskSignalsDescriptorsLocaleAndEnvironmentAreAsBefore) {
+  Container container(Variables{{"CUDA_DEVICE_MEMORY_LIMIT_0", "3000m"}});
+  Container bare_container(Variables{{"CUDA_DEVICE_MEMORY_LIMIT_0", "3000m"}});
   auto probe = container.Start();
   auto bare = bare_container.StartBare();
   for (const char* command : {"init", "ctx", "alloc 1000", "nvmlmem 0"}) {

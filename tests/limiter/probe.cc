@@ -17,6 +17,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cinttypes>
+#include <clocale>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -26,6 +27,8 @@
 #include <string>
 #include <thread>
 #include <vector>
+
+#include "tests/limiter/linker_probe.h"
 
 namespace {
 
@@ -95,13 +98,21 @@ struct MemoryV2 {
   uint64_t total, reserved, free, used;
 };
 
+// The handle that `card` and perhaps `instance` of the arguments name.
+int NvmlDevice(const Args& a, void** device) {
+  const auto card = static_cast<unsigned>(Number(a[1]));
+  const int found = Call("nvmlDeviceGetHandleByIndex_v2", card, device);
+  if (found != 0 || a[0].find("mig") == std::string::npos) return found;
+  return Call("nvmlDeviceGetMigDeviceHandleByIndex", *device, static_cast<unsigned>(Number(a[2])),
+              device);
+}
+
 std::string NvmlMemory(const Args& a) {
   void* device = nullptr;
-  Call("nvmlInit_v2");
-  const int found =
-      Call("nvmlDeviceGetHandleByIndex_v2", static_cast<unsigned>(Number(a[1])), &device);
+  if (a[0] != "nvmlmemagain") Call("nvmlInit_v2");  // again: without looking around anew
+  const int found = NvmlDevice(a, &device);
   if (found != 0) return Answer(found);
-  if (a[0] == "nvmlmem") {
+  if (a[0] != "nvmlmem2") {
     Memory m = {};
     const int result = Call("nvmlDeviceGetMemoryInfo", device, &m);
     return Answer(result, m.total) + " " + std::to_string(m.free) + " " + std::to_string(m.used);
@@ -110,6 +121,59 @@ std::string NvmlMemory(const Args& a) {
   const int result = Call("nvmlDeviceGetMemoryInfo_v2", device, &m);
   return Answer(result, m.total) + " " + std::to_string(m.free) + " " + std::to_string(m.used) +
          " " + std::to_string(m.reserved);
+}
+
+struct ProcessV1 {
+  unsigned pid;
+  uint64_t bytes;
+};
+struct ProcessV2 {
+  unsigned pid;
+  uint64_t bytes;
+  unsigned gpu_instance, compute_instance;
+};
+
+// Code, count and `pid:bytes` of each, sorted, as a form of the list gives them to a caller with
+// room for `room`.
+template <class Info>
+std::string NvmlProcesses(const std::string& function, void* device, unsigned room) {
+  std::vector<Info> infos(room + 1);
+  unsigned count = room;
+  const int result = Call(function, device, &count, room == 0 ? nullptr : infos.data());
+  std::map<unsigned, uint64_t> listed;
+  for (unsigned i = 0; result == 0 && i < count; ++i) listed[infos[i].pid] = infos[i].bytes;
+  std::string answer = Answer(result, count);
+  for (const auto& [pid, bytes] : listed) {
+    answer += " " + std::to_string(pid) + ":" + std::to_string(bytes);
+  }
+  return answer;
+}
+
+// nvmlprocs <card> <function> <room>
+std::string NvmlProcesses(const Args& a) {
+  void* device = nullptr;
+  Call("nvmlInit_v2");
+  const int found = NvmlDevice(a, &device);
+  if (found != 0) return Answer(found);
+  const auto room = static_cast<unsigned>(Number(a[3]));
+  const bool newer = a[2].find("_v") != std::string::npos;
+  return newer ? NvmlProcesses<ProcessV2>(a[2], device, room)
+               : NvmlProcesses<ProcessV1>(a[2], device, room);
+}
+
+// migprocs <card> <instance>: the list, and the numbers of the first entry's instance.
+std::string MigProcesses(const Args& a) {
+  void* device = nullptr;
+  Call("nvmlInit_v2");
+  const int found = NvmlDevice(a, &device);
+  if (found != 0) return Answer(found);
+  const std::string function = "nvmlDeviceGetComputeRunningProcesses_v3";
+  const std::string list = NvmlProcesses<ProcessV2>(function, device, 16);
+  ProcessV2 info = {};
+  unsigned count = 1;
+  if (Call(function, device, &count, &info) != 0 || count != 1) return list;
+  return list + " gpu instance " + std::to_string(info.gpu_instance) + " compute instance " +
+         std::to_string(info.compute_instance);
 }
 
 std::string Array(const Args& a) {
@@ -267,24 +331,6 @@ std::string Lookup(const Args& a) {
   return std::to_string(result) + " " + std::to_string(status) + " " + object + " " + symbol;
 }
 
-// Where dlsym finds a name: the object and whether dlerror has something to say.
-std::string Find(const Args& a) {
-  void* handle = a[1] == "default" ? RTLD_DEFAULT
-                 : a[1] == "next"  ? RTLD_NEXT
-                                   : dlopen(a[1] == "main" ? nullptr : a[1].c_str(), RTLD_NOW);
-  dlerror();
-  void* found =
-      a.size() > 3 ? dlvsym(handle, a[2].c_str(), a[3].c_str()) : dlsym(handle, a[2].c_str());
-  const char* error = dlerror();
-  Dl_info info = {};
-  const char* object = "none";
-  if (found != nullptr && dladdr(found, &info) != 0) {
-    object =
-        strrchr(info.dli_fname, '/') != nullptr ? strrchr(info.dli_fname, '/') + 1 : info.dli_fname;
-  }
-  return std::string(object) + (error != nullptr ? std::string(" error: ") + error : "");
-}
-
 // What a library must leave as it was.
 std::string Environment(const Args&) {
   std::ostringstream out;
@@ -296,11 +342,49 @@ std::string Environment(const Args&) {
     sigaction(signal, nullptr, &action);
     out << " " << reinterpret_cast<uint64_t>(action.sa_handler);
   }
+  sigset_t blocked;
+  pthread_sigmask(SIG_SETMASK, nullptr, &blocked);
+  out << " blocked";
+  for (int signal = 1; signal < 65; ++signal) out << sigismember(&blocked, signal);
   out << " fds";
   for (int fd = 3; fd < 500; ++fd) {
     if (fcntl(fd, F_GETFD) >= 0) out << " " << fd;
   }
+  out << " locale " << setlocale(LC_ALL, nullptr) << " environment";
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string text = *entry;
+    // What the test itself sets differently for the two.
+    if (text.find("LD_PRELOAD=") != 0 && text.find("/tmp/") == std::string::npos)
+      out << " " << text;
+  }
   return out.str();
+}
+
+// So many children, each using the driver's libraries a little.
+std::string Forks(size_t count) {
+  size_t failed = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const pid_t child = fork();
+    if (child == 0) {
+      Call("nvmlInit_v2");
+      _exit(Symbol("cuMemAlloc_v2") == nullptr ? 1 : 0);
+    }
+    int status = -1;
+    waitpid(child, &status, 0);
+    if (status != 0) ++failed;
+  }
+  return std::to_string(failed);
+}
+
+// An allocation as a program makes it that finds the function in the global scope.
+std::string Interposed(size_t size) {
+  const auto allocate =
+      reinterpret_cast<int (*)(unsigned long long*, size_t)>(dlsym(RTLD_DEFAULT, "cuMemAlloc_v2"));
+  const auto count = reinterpret_cast<int (*)()>(dlsym(RTLD_DEFAULT, "interposer_allocations"));
+  if (allocate == nullptr || count == nullptr) return "none";
+  unsigned long long pointer = 0;
+  const int result = allocate(&pointer, size);
+  return Answer(result) + " " + std::to_string(count());
 }
 
 std::string Errno(const Args& a) {
@@ -369,6 +453,11 @@ std::string Execute(const std::string& line) {
   const auto p = [&a](size_t i) { return reinterpret_cast<void*>(Number(a[i])); };
   if (c == "pid") return std::to_string(getpid());
   if (c == "init") return Answer(Call("cuInit", 0u));
+  if (c == "version") {
+    int version = -1;
+    const int result = Call("cuDriverGetVersion", &version);
+    return Answer(result) + " " + std::to_string(version);
+  }
   if (c == "nvmlinit") return Answer(Call("nvmlInit_v2"));
   if (c == "ctx") return Context(a);
   if (c == "release") return Answer(Call("cuDevicePrimaryCtxRelease_v2", static_cast<int>(n(1))));
@@ -380,7 +469,10 @@ std::string Execute(const std::string& line) {
     return Answer(
         Call("cuMemGetInfo_v2", static_cast<size_t*>(nullptr), static_cast<size_t*>(nullptr)));
   if (c == "total") return Made("cuDeviceTotalMem_v2", static_cast<int>(n(1)));
-  if (c == "nvmlmem" || c == "nvmlmem2") return NvmlMemory(a);
+  if (c == "nvmlmem" || c == "nvmlmem2" || c == "nvmlmemagain" || c == "nvmlmig")
+    return NvmlMemory(a);
+  if (c == "migprocs") return MigProcesses(a);
+  if (c == "nvmlprocs") return NvmlProcesses(a);
   if (c == "alloc") return Made("cuMemAlloc_v2", n(1));
   if (c == "managed") return Made("cuMemAllocManaged", n(1), 1u);
   if (c == "pitch") {
@@ -421,10 +513,17 @@ std::string Execute(const std::string& line) {
   if (c == "stress") return Stress(a);
   if (c == "lookup") return Lookup(a);
   if (c == "find") return Find(a);
+  if (c == "closed") return FindInClosed(a);
+  if (c == "global") return LoadGlobally(a);
+  if (c == "ask") return AskInterposer(a);
+  if (c == "threads") return FindInThreads(a);
+  if (c == "forks") return Forks(n(1));
+  if (c == "interposed") return Interposed(n(1));
   if (c == "environment") return Environment(a);
   if (c == "errno") return Errno(a);
   if (c == "ns") return Nanoseconds(a);
   if (c == "fork") return Fork(line.substr(5));
+  if (c == "exec") execl("/proc/self/exe", "limiter_probe", nullptr);  // no answer
   if (c == "closeregion") return CloseRegion();
   return "unknown command";
 }
