@@ -40,6 +40,29 @@ peak=$("$build/bin/hami-sim" state -o json |
 if "$build/bin/gpu-alloc" --stap 3 2>/dev/null; then fail "gpu-alloc takes an unknown option"; fi
 
 mkfifo "$scratch/ready"
+python3 - >"$scratch/ready" <<'PYTHON' &
+import ctypes, sys, time
+cuda = ctypes.CDLL("libcuda.so.1")
+context = ctypes.c_void_p()
+assert cuda.cuInit(0) == 0 and cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), 1) == 0
+assert cuda.cuCtxSetCurrent(context) == 0
+for _ in range(1000):  # twenty seconds of work on card 1
+    assert cuda.cuLaunchKernel(ctypes.c_void_p(20_000_000), 1, 1, 1, 1, 1, 1, 0, None, None, None) == 0
+print("launched", flush=True)
+time.sleep(60)
+PYTHON
+holder=$!
+grep -q launched "$scratch/ready" || fail "no kernel was launched"
+busy=$("$build/bin/hami-sim" busy --for 300ms -o json | python3 -c '
+import json, sys
+all = json.load(sys.stdin)
+card = all["cards"][1]
+print(all["window_ns"], all["cards"][0]["busy_ns"], card["busy_ns"], card["processes"][0]["busy_ns"],
+      card["containers"][0]["busy_ns"], card["processes"][0]["pid"])')
+[ "$busy" = "300000000 0 300000000 300000000 300000000 $holder" ] || fail "hami-sim busy: $busy"
+kill -9 "$holder"
+wait "$holder" 2>/dev/null || true
+holder=
 "$build/bin/gpu-alloc" --max 1000 --hold 60 >"$scratch/ready" &
 holder=$!
 grep -q 'free now' "$scratch/ready" || fail "gpu-alloc --hold said nothing"

@@ -1,61 +1,12 @@
 #include "sim/core/cards.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 
-#include "sim/core/models.h"
+#include "sim/core/cards_binder.h"
 
 namespace hami::sim {
-namespace {
 
-using Kind = YamlNode::Kind;
-
-#define SIM_SV(text) static_cast<int>((text).size()), (text).data()
-
-// Binds nodes to fields; every failure names the line, the path of the key, the value, the
-// expectation.
-class Binder {
- public:
-  Binder(CardSet& set, ReadError& error) : set_(set), error_(error) {}
-
-  bool Document(const YamlNode& root);
-
- private:
-  bool Expected(const YamlNode& node, const char* path, const char* expectation);
-  bool Unknown(const YamlNode& node, const char* path, const char* known);
-  bool IsKind(const YamlNode& node, Kind kind, const char* path, const char* expectation);
-  bool Number(const YamlNode& node, const char* path, uint64_t low, uint64_t high, uint64_t& out);
-  template <class T>
-  bool Small(const YamlNode& node, const char* path, uint64_t low, uint64_t high, T& out);
-  template <size_t N>
-  bool Text(const YamlNode& node, const char* path, char (&out)[N]);
-  bool Version(const YamlNode& node, const char* path, int32_t& out);
-  bool CardKey(const YamlNode& node, const char* path, Card& card);
-  bool Model(const YamlNode& node, const char* path, Card& card);
-  bool PciBusId(const YamlNode& node, const char* path, Card& card);
-  bool CardGroup(const YamlNode& node, int index);
-  bool Identity(const YamlNode& node, const char* path, uint64_t count, Card& card);
-  bool HealthScript(const YamlNode& node, const char* path, Card& card);
-  bool Links(const YamlNode& list);
-  bool Link(const YamlNode& node, const char* path);
-  bool Level(const YamlNode& node, const char* path, PcieLevel& level);
-  bool Failures(const YamlNode& map);
-  bool HiddenPids(const YamlNode& node);
-  bool Distinct(const YamlNode& cards);
-
-  CardSet& set_;
-  ReadError& error_;
-  Card defaults_;
-  int64_t slice_ns_ = 2'000'000;
-};
-
-bool Binder::Expected(const YamlNode& node, const char* path, const char* expectation) {
+bool CardsBinder::Expected(const YamlNode& node, const char* path, const char* expectation) {
   if (node.kind == Kind::kScalar) {
     error_.Set(node.line, "%s: expected %s, got \"%.*s\"", path, expectation, SIM_SV(node.text));
   } else {
@@ -65,18 +16,19 @@ bool Binder::Expected(const YamlNode& node, const char* path, const char* expect
   return false;
 }
 
-bool Binder::Unknown(const YamlNode& node, const char* path, const char* known) {
+bool CardsBinder::Unknown(const YamlNode& node, const char* path, const char* known) {
   error_.Set(node.line, "%s%sunknown key \"%.*s\"; known: %s", path, *path != '\0' ? ": " : "",
              SIM_SV(node.key), known);
   return false;
 }
 
-bool Binder::IsKind(const YamlNode& node, Kind kind, const char* path, const char* expectation) {
+bool CardsBinder::IsKind(const YamlNode& node, Kind kind, const char* path,
+                         const char* expectation) {
   return node.kind == kind || Expected(node, path, expectation);
 }
 
-bool Binder::Number(const YamlNode& node, const char* path, uint64_t low, uint64_t high,
-                    uint64_t& out) {
+bool CardsBinder::Number(const YamlNode& node, const char* path, uint64_t low, uint64_t high,
+                         uint64_t& out) {
   uint64_t value = 0;
   if (node.kind == Kind::kScalar && !node.quoted && ParseUnsigned(node.text, value) &&
       value >= low && value <= high) {
@@ -89,23 +41,7 @@ bool Binder::Number(const YamlNode& node, const char* path, uint64_t low, uint64
   return Expected(node, path, expectation);
 }
 
-template <class T>
-bool Binder::Small(const YamlNode& node, const char* path, uint64_t low, uint64_t high, T& out) {
-  uint64_t value = 0;
-  if (!Number(node, path, low, high, value)) return false;
-  out = static_cast<T>(value);
-  return true;
-}
-
-template <size_t N>
-bool Binder::Text(const YamlNode& node, const char* path, char (&out)[N]) {
-  if (node.kind == Kind::kScalar && !node.text.empty() && CopyText(out, node.text)) return true;
-  char expectation[48];
-  snprintf(expectation, sizeof expectation, "a text of 1 to %zu characters", N - 1);
-  return Expected(node, path, expectation);
-}
-
-bool Binder::Version(const YamlNode& node, const char* path, int32_t& out) {
+bool CardsBinder::Version(const YamlNode& node, const char* path, int32_t& out) {
   const size_t dot = node.text.find('.');
   uint64_t major = 0;
   uint64_t minor = 0;
@@ -118,221 +54,7 @@ bool Binder::Version(const YamlNode& node, const char* path, int32_t& out) {
   return true;
 }
 
-bool Binder::Model(const YamlNode& node, const char* path, Card& card) {
-  if (!Text(node, path, card.model)) return false;
-  for (const ModelFacts& facts : kModels) {
-    if (facts.name != node.text) continue;
-    card.memory_bytes = uint64_t{facts.memory_mib} << 20;
-    card.sm_count = facts.sm_count;
-    card.cc_major = facts.cc_major;
-    card.cc_minor = facts.cc_minor;
-    card.architecture = facts.architecture;
-    card.pci_device_id = facts.pci_device_id;
-    card.power_limit_mw = facts.power_w * 1000;
-    card.sm_clock_mhz = facts.sm_clock_mhz;
-    card.memory_clock_mhz = facts.memory_clock_mhz;
-  }
-  return true;
-}
-
-bool Binder::PciBusId(const YamlNode& node, const char* path, Card& card) {
-  unsigned domain = 0, bus = 0, device = 0, function = 0;
-  char text[20] = "";
-  int used = 0;
-  if (node.kind != Kind::kScalar || !CopyText(text, node.text) ||
-      sscanf(text, "%4x:%2x:%2x.%1x%n", &domain, &bus, &device, &function, &used) != 4 ||
-      text[used] != '\0' || function != 0 || device > 31) {
-    return Expected(node, path, "a PCI address such as \"0000:07:00.0\"");
-  }
-  card.pci_domain = domain;
-  card.pci_bus = bus;
-  card.pci_device = device;
-  return true;
-}
-
-// Keys that stand in `defaults:` and on a card alike.
-bool Binder::CardKey(const YamlNode& node, const char* path, Card& card) {
-  constexpr uint64_t kMaxMib = 4 * 1024 * 1024 - 1;
-  uint64_t mib = 0;
-  if (node.key == "model") return Model(node, path, card);
-  if (node.key == "memory_mib") {
-    if (!Number(node, path, 1, kMaxMib, mib)) return false;
-    card.memory_bytes = mib << 20;
-    return true;
-  }
-  if (node.key == "context_mib") {
-    if (!Number(node, path, 0, kMaxMib, mib)) return false;
-    card.context_bytes = mib << 20;
-    return true;
-  }
-  if (node.key == "module_kib") {
-    uint64_t kib = 0;
-    if (!Number(node, path, 0, kMaxMib, kib)) return false;
-    card.module_bytes = kib << 10;
-    return true;
-  }
-  if (node.key == "kernel_ns") return Number(node, path, 1, 1'000'000'000'000, card.kernel_ns);
-  if (node.key == "sm_count") return Small(node, path, 1, 1024, card.sm_count);
-  if (node.key == "numa") return Small(node, path, 0, 1023, card.numa);
-  if (node.key == "nvswitch_links") return Small(node, path, 0, 18, card.nvswitch_links);
-  if (node.key == "power_w") {
-    uint64_t watt = 0;
-    if (!Number(node, path, 1, 100'000, watt)) return false;
-    card.power_limit_mw = static_cast<uint32_t>(watt * 1000);
-    return true;
-  }
-  if (node.key == "compute_capability") {
-    const std::string_view t = node.text;
-    uint64_t major = 0, minor = 0;
-    const size_t dot = t.find('.');
-    if (node.kind != Kind::kScalar || dot == std::string_view::npos ||
-        !ParseUnsigned(Slice(t, 0, dot), major) || !ParseUnsigned(Slice(t, dot + 1), minor) ||
-        major > 99 || minor > 9) {
-      return Expected(node, path, "a compute capability such as 8.0");
-    }
-    card.cc_major = static_cast<int32_t>(major);
-    card.cc_minor = static_cast<int32_t>(minor);
-    return true;
-  }
-  return Unknown(
-      node, "",
-      "model, memory_mib, context_mib, module_kib, kernel_ns, sm_count, numa, nvswitch_links, "
-      "power_w, compute_capability; on a card also count, uuid, minor, pci_bus_id, "
-      "health_script");
-}
-
-bool Binder::HealthScript(const YamlNode& list, const char* path, Card& card) {
-  if (!IsKind(list, Kind::kList, path, "a list of {at: 3s, state: lost}")) return false;
-  card.health_count = 0;
-  uint64_t last = 0;
-  for (const YamlNode* item = list.first_child; item != nullptr; item = item->next) {
-    char item_path[128];
-    snprintf(item_path, sizeof item_path, "%s[%d]", path, card.health_count);
-    if (!IsKind(*item, Kind::kMap, item_path, "{at: 3s, state: lost}")) return false;
-    if (card.health_count == kMaxHealthSteps) {
-      error_.Set(item->line, "%s: at most %d steps", path, kMaxHealthSteps);
-      return false;
-    }
-    HealthStep step;
-    bool has_at = false, has_state = false;
-    for (const YamlNode* n = item->first_child; n != nullptr; n = n->next) {
-      if (n->key == "at") {
-        std::string_view t = n->text;
-        uint64_t unit = 0;
-        if (t.ends_with("ms")) {
-          unit = 1;
-          t.remove_suffix(2);
-        } else if (t.ends_with("s")) {
-          unit = 1000;
-          t.remove_suffix(1);
-        }
-        if (n->kind != Kind::kScalar || unit == 0 || !ParseUnsigned(t, step.at_ms) ||
-            step.at_ms > 86'400'000) {
-          return Expected(*n, item_path, "at: a time such as 3s or 250ms");
-        }
-        step.at_ms *= unit;
-        has_at = true;
-      } else if (n->key == "state") {
-        uint64_t xid = 0;
-        if (n->text == "ok") {
-          step.state = Health::kOk;
-        } else if (n->text == "lost") {
-          step.state = Health::kLost;
-        } else if (n->text.starts_with("xid:") && ParseUnsigned(Slice(n->text, 4), xid) &&
-                   xid <= 1000) {
-          step.state = Health::kXid;
-          step.xid = static_cast<uint32_t>(xid);
-        } else {
-          return Expected(*n, item_path, "state: ok, lost or xid:<number>");
-        }
-        has_state = true;
-      } else {
-        return Unknown(*n, item_path, "at, state");
-      }
-    }
-    if (!has_at || !has_state || step.at_ms < last) {
-      error_.Set(item->line, "%s: expected both at and state, in order of time", item_path);
-      return false;
-    }
-    last = step.at_ms;
-    card.health[card.health_count++] = step;
-  }
-  return true;
-}
-
-// Keys of one card alone.
-bool Binder::Identity(const YamlNode& node, const char* path, uint64_t count, Card& card) {
-  if (count != 1) {
-    error_.Set(node.line, "%s: needs a card of its own (count is %llu)", path,
-               static_cast<unsigned long long>(count));
-    return false;
-  }
-  if (node.key == "pci_bus_id") return PciBusId(node, path, card);
-  if (node.key == "minor") return Small(node, path, 0, 1023, card.minor);
-  if (!Text(node, path, card.uuid)) return false;
-  return ParseUuid(card.uuid, card.uuid_bytes) ||
-         Expected(node, path, "a UUID such as GPU-01234567-89ab-cdef-0123-456789abcdef");
-}
-
-bool Binder::CardGroup(const YamlNode& node, int index) {
-  char path[96];
-  snprintf(path, sizeof path, "cards[%d]", index);
-  if (!IsKind(node, Kind::kMap, path, "a map")) return false;
-  uint64_t count = 1;
-  Card card = defaults_;
-  for (const YamlNode* n = node.first_child; n != nullptr; n = n->next) {
-    snprintf(path, sizeof path, "cards[%d].%.*s", index, SIM_SV(n->key));
-    if (n->key == "count" && !Number(*n, path, 1, kMaxCards, count)) return false;
-    if (n->key == "model" && !Model(*n, path, card))
-      return false;  // before the keys that refine it
-  }
-  if (set_.count + static_cast<int>(count) > kMaxCards) {
-    error_.Set(node.line, "cards[%d]: more than %d cards", index, kMaxCards);
-    return false;
-  }
-  const uint32_t first = static_cast<uint32_t>(set_.count);
-  card.minor = first;
-  card.pci_bus = 0xffff;  // not given
-  for (const YamlNode* n = node.first_child; n != nullptr; n = n->next) {
-    snprintf(path, sizeof path, "cards[%d].%.*s", index, SIM_SV(n->key));
-    bool ok = true;
-    if (n->key == "uuid" || n->key == "minor" || n->key == "pci_bus_id") {
-      ok = Identity(*n, path, count, card);
-    } else if (n->key == "health_script") {
-      ok = HealthScript(*n, path, card);
-    } else if (n->key != "count" && n->key != "model") {
-      snprintf(path, sizeof path, "cards[%d].%.*s", index, SIM_SV(n->key));
-      ok = CardKey(*n, path, card);
-    }
-    if (!ok) return false;
-  }
-  if (card.model[0] == '\0' || card.memory_bytes == 0) {
-    error_.Set(node.line, "cards[%d]: expected model, and memory_mib for a model that is not known",
-               index);
-    return false;
-  }
-  for (uint64_t i = 0; i < count; ++i) {
-    Card& made = set_.cards[set_.count] = card;
-    const auto at = static_cast<uint32_t>(set_.count);
-    if (count > 1) made.minor = at;
-    if (made.pci_bus == 0xffff) {
-      made.pci_domain = 0;
-      made.pci_bus = 0x10 + at * 4;
-      made.pci_device = 0;
-    }
-    snprintf(made.pci_bus_id, sizeof made.pci_bus_id, "%04x:%02x:%02x.0", made.pci_domain & 0xffff,
-             made.pci_bus & 0xff, made.pci_device & 0x1f);
-    if (made.uuid[0] == '\0') {
-      const uint64_t parts[2] = {Mix(set_.seed + 2 * at), Mix(set_.seed + 2 * at + 1)};
-      memcpy(made.uuid_bytes, parts, sizeof parts);
-      FormatUuid(made.uuid_bytes, "GPU-", made.uuid, sizeof made.uuid);
-    }
-    ++set_.count;
-  }
-  return true;
-}
-
-bool Binder::Level(const YamlNode& node, const char* path, PcieLevel& level) {
+bool CardsBinder::Level(const YamlNode& node, const char* path, PcieLevel& level) {
   constexpr struct {
     std::string_view name;
     PcieLevel level;
@@ -348,7 +70,7 @@ bool Binder::Level(const YamlNode& node, const char* path, PcieLevel& level) {
   return Expected(node, path, "pcie: internal, single, multiple, host_bridge, node or system");
 }
 
-bool Binder::Link(const YamlNode& node, const char* path) {
+bool CardsBinder::Link(const YamlNode& node, const char* path) {
   constexpr const char* kShape = "{between: [0, 1], nvlink: 4, pcie: single}";
   if (!IsKind(node, Kind::kMap, path, kShape)) return false;
   int members[kMaxCards];
@@ -392,7 +114,7 @@ bool Binder::Link(const YamlNode& node, const char* path) {
   return true;
 }
 
-bool Binder::Links(const YamlNode& list) {
+bool CardsBinder::Links(const YamlNode& list) {
   if (!IsKind(list, Kind::kList, "links", "a list")) return false;
   int index = 0;
   for (const YamlNode* n = list.first_child; n != nullptr; n = n->next, ++index) {
@@ -411,7 +133,7 @@ bool Binder::Links(const YamlNode& list) {
   return true;
 }
 
-bool Binder::Failures(const YamlNode& map) {
+bool CardsBinder::Failures(const YamlNode& map) {
   if (!IsKind(map, Kind::kMap, "failures", "a map of function names")) return false;
   for (const YamlNode* f = map.first_child; f != nullptr; f = f->next) {
     char path[96];
@@ -444,7 +166,7 @@ bool Binder::Failures(const YamlNode& map) {
   return true;
 }
 
-bool Binder::HiddenPids(const YamlNode& node) {
+bool CardsBinder::HiddenPids(const YamlNode& node) {
   set_.hide_all_pids = node.kind == Kind::kScalar && node.text == "all";
   if (set_.hide_all_pids) return true;
   if (!IsKind(node, Kind::kList, "hidden_pids", "all, or a list of pids")) return false;
@@ -459,7 +181,7 @@ bool Binder::HiddenPids(const YamlNode& node) {
 }
 
 // No two cards may share what names them.
-bool Binder::Distinct(const YamlNode& cards) {
+bool CardsBinder::Distinct(const YamlNode& cards) {
   for (int a = 0; a < set_.count; ++a) {
     for (int b = 0; b < a; ++b) {
       const Card& x = set_.cards[a];
@@ -476,7 +198,7 @@ bool Binder::Distinct(const YamlNode& cards) {
   return true;
 }
 
-bool Binder::Document(const YamlNode& root) {
+bool CardsBinder::Document(const YamlNode& root) {
   const YamlNode* cards = nullptr;
   const YamlNode* links = nullptr;
   const YamlNode* defaults = nullptr;
@@ -557,6 +279,10 @@ bool Binder::Document(const YamlNode& root) {
     if (!CardGroup(*n, index)) return false;
   }
   if (!Distinct(*cards)) return false;
+  set_.instances_from = set_.total = set_.count;
+  for (int i = 0; i < set_.count; ++i) {
+    if (mig_[i] != nullptr && !Instances(*mig_[i], i)) return false;
+  }
   for (int a = 0; a < set_.count; ++a) {
     for (int b = 0; b < set_.count; ++b) {
       const bool same = set_.cards[a].numa == set_.cards[b].numa;
@@ -568,141 +294,17 @@ bool Binder::Document(const YamlNode& root) {
   return links == nullptr || Links(*links);
 }
 
-// The whole file; size and modification time by reference. Null: cannot be read.
-char* ReadWhole(const char* path, size_t& size, int64_t& modified_ns, ReadError& error) {
-  const int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) {
-    error.Set(0, "cannot be opened");
-    return nullptr;
-  }
-  struct stat info;
-  char* text = nullptr;
-  // The raw call: the wrapper's glibc version is too new.
-  if (syscall(SYS_fstat, fd, &info) == 0 && info.st_size <= 256 * 1024) {
-    const auto room = static_cast<size_t>(info.st_size);
-    text = static_cast<char*>(malloc(room + 1));
-    size = 0;
-    while (text != nullptr && size < room) {
-      const ssize_t n = read(fd, text + size, room - size);
-      if (n <= 0) break;
-      size += static_cast<size_t>(n);
-    }
-    modified_ns = int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
-  }
-  close(fd);
-  if (text == nullptr) error.Set(0, "cannot be read, or is larger than 256 KiB");
-  return text;
-}
-
-// One item of FAKEGPU_FAIL: "cuMemAlloc:every=7:code=2:latency_us=50".
-bool ParseFault(std::string_view item, Fault& fault) {
-  bool first = true;
-  for (std::string_view rest = item; !rest.empty();) {
-    const size_t colon = rest.find(':');
-    const std::string_view part = Slice(rest, 0, colon);
-    rest = colon == std::string_view::npos ? std::string_view{} : Slice(rest, colon + 1);
-    const size_t equals = part.find('=');
-    uint64_t value = 0;
-    if (first) {
-      if (!CopyText(fault.function, part)) return false;
-    } else if (equals == std::string_view::npos || !ParseUnsigned(Slice(part, equals + 1), value) ||
-               value > 1'000'000'000) {
-      return false;
-    } else if (Slice(part, 0, equals) == "every") {
-      fault.every = static_cast<uint32_t>(value);
-    } else if (Slice(part, 0, equals) == "code") {
-      fault.code = static_cast<int32_t>(value);
-    } else if (Slice(part, 0, equals) == "latency_us") {
-      fault.latency_us = static_cast<uint32_t>(value);
-    } else {
-      return false;
-    }
-    first = false;
-  }
-  const bool name = item.starts_with("cu") || item.starts_with("nvml");
-  return name && (fault.every != 0) == (fault.code != 0);
-}
-
-void ApplyFaults(CardSet& set) {
-  const char* list = getenv("FAKEGPU_FAIL");
-  if (list == nullptr) return;
-  for (std::string_view rest = list; !rest.empty();) {
-    const size_t comma = rest.find(',');
-    const std::string_view item = Slice(rest, 0, comma);
-    rest = comma == std::string_view::npos ? std::string_view{} : Slice(rest, comma + 1);
-    Fault fault;
-    if (set.fault_count == kMaxFaults || !ParseFault(item, fault)) {
-      Complain("FAKEGPU_FAIL: expected items such as cuMemAlloc:every=7:code=2, got \"%.*s\"",
-               SIM_SV(item));
-      continue;
-    }
-    set.faults[set.fault_count++] = fault;
-  }
-}
-
-void ApplyEnvironment(CardSet& set) {
-  uint64_t value = 0;
-  ApplyFaults(set);
-  if (EnvUnsigned("FAKEGPU_PID_OFFSET", value) && value <= 1'000'000'000) {
-    set.pid_offset = static_cast<int32_t>(value);
-  }
-  if (EnvUnsigned("FAKEGPU_CUDA", value) && value >= 9000 && value < 100'000) {
-    set.cuda_version = static_cast<int32_t>(value);
-  }
-  if (EnvUnsigned("FAKEGPU_COUNT", value) && value < static_cast<uint64_t>(set.count)) {
-    set.count = static_cast<int>(value);
-  }
-  const char* driver = getenv("FAKEGPU_DRIVER");
-  if (driver != nullptr && *driver != '\0') CopyText(set.driver_version, driver);
-  if (EnvUnsigned("FAKEGPU_UTIL_MS", value) && value >= 20 && value <= 5000) {
-    set.utilization_window_ns = value * 1'000'000;
-  }
-  const char* scheduling = getenv("FAKEGPU_SCHEDULING");
-  if (scheduling != nullptr && strcmp(scheduling, "time_sliced") == 0) {
-    if (set.slice_ns == 0) set.slice_ns = 2'000'000;
-  } else if (scheduling != nullptr && strcmp(scheduling, "fifo") == 0) {
-    set.slice_ns = 0;
-  } else if (scheduling != nullptr && *scheduling != '\0') {
-    Complain("FAKEGPU_SCHEDULING: expected fifo or time_sliced, got \"%s\"", scheduling);
-  }
-  for (int i = 0; i < set.count; ++i) {
-    Card& card = set.cards[i];
-    if (EnvUnsigned("FAKEGPU_MEM_MB", value) && value < 4 * 1024 * 1024) {
-      card.memory_bytes = value << 20;
-    }
-    if (EnvUnsigned("FAKEGPU_CTX_MB", value) && value < 4 * 1024 * 1024) {
-      card.context_bytes = value << 20;
-    }
-    if (EnvUnsigned("FAKEGPU_KERNEL_NS", value) && value > 0) card.kernel_ns = value;
-  }
-}
-
-}  // namespace
-
 bool ParseCards(const char* text, size_t size, CardSet& set, ReadError& error) {
   YamlDocument document;
-  return document.Parse({text, size}, error) && Binder(set, error).Document(document.root());
+  return document.Parse({text, size}, error) && CardsBinder(set, error).Document(document.root());
 }
 
-bool LoadCards(const char* path, CardSet& set, ReadError& error) {
-  bool ok = false;
-  if (path != nullptr) {
-    size_t size = 0;
-    char* text = ReadWhole(path, size, set.modified_ns, error);
-    ok = text != nullptr && ParseCards(text, size, set, error);
-    free(text);
-  } else {
-    uint64_t count = 1;
-    EnvUnsigned("FAKEGPU_COUNT", count);
-    char text[96];
-    const int size =
-        snprintf(text, sizeof text, "cards: [{model: NVIDIA A100-SXM4-40GB, count: %d}]",
-                 static_cast<int>(count < kMaxCards ? count : kMaxCards));
-    if (count == 0) return true;
-    ok = ParseCards(text, static_cast<size_t>(size), set, error);
+int InstanceOf(const CardSet& set, int card, int position) {
+  if (card >= set.count) return -1;
+  for (int i = set.instances_from; i < set.total; ++i) {
+    if (set.cards[i].parent == card && position-- == 0) return i;
   }
-  if (ok) ApplyEnvironment(set);
-  return ok;
+  return -1;
 }
 
 bool FaultMeans(const char* fault, const char* function) {

@@ -52,6 +52,9 @@ struct Card {
   uint32_t architecture = 0;  // nvmlDeviceArchitecture_t
   uint32_t power_limit_mw = 0, sm_clock_mhz = 0, memory_clock_mhz = 0;
   uint32_t nvswitch_links = 0;
+  bool is_mig = false;  // cut into instances: not usable as a whole
+  int32_t parent = -1;  // of an instance: the card that it is cut from
+  uint32_t gpu_instance = 0, compute_instance = 0, slices = 0;
   HealthStep health[kMaxHealthSteps];
   int health_count = 0;
 };
@@ -76,8 +79,10 @@ struct CardSet {
   bool hide_all_pids = false;
   int32_t hidden_pids[kMaxHiddenPids] = {};  // processes that NVML does not tell of
   int hidden_pid_count = 0;
-  int64_t slice_ns = 0;  // of a time-sliced card; 0: first come, first served
-  int count = 0;
+  int64_t slice_ns = 0;    // of a time-sliced card; 0: first come, first served
+  int count = 0;           // of whole cards; they come first
+  int instances_from = 0;  // MIG instances stand in cards[] as well: they have memory and time
+  int total = 0;           // of their own; [instances_from, total)
   Card cards[kMaxCards];
   uint8_t nvlinks[kMaxCards][kMaxCards] = {};  // direct links from row to column
   PcieLevel level[kMaxCards][kMaxCards] = {};
@@ -92,6 +97,9 @@ bool ParseCards(const char* text, size_t size, CardSet& set, ReadError& error);
 // Reads the file and applies the FAKEGPU_* overrides. A null path gives FAKEGPU_COUNT default
 // cards.
 bool LoadCards(const char* path, CardSet& set, ReadError& error);
+
+// Number `position` of the card's instances as an index in cards; -1: there are not so many.
+int InstanceOf(const CardSet& set, int card, int position);
 
 // Whether a fault's name means this exported function.
 bool FaultMeans(const char* fault, const char* function);

@@ -16,12 +16,13 @@
 namespace hami::sim {
 
 inline constexpr uint64_t kStateMagic = 0x31555047454b4146ull;  // "FAKEGPU1"
-inline constexpr uint32_t kStateVersion = 3;
+inline constexpr uint32_t kStateVersion = 4;
 inline constexpr int kMaxSlots = 1023;  // slot number 1023 stands for "nobody" in account words
 inline constexpr int kNobody = 1023;
 inline constexpr int kMaxGroups = 512;
 inline constexpr int kMaxEvents = 64;
-inline constexpr int kRingBuckets = 512;
+inline constexpr int kRingBuckets = 4096;
+inline constexpr int kHistoryBuckets = 600;  // of them always in the past; the others may be ahead
 inline constexpr uint64_t kBucketNs = 10'000'000;
 
 // File locks beyond the end of the data (fcntl, open-file-description locks unless said).

@@ -69,7 +69,10 @@ void FormatUuid(const uint8_t (&b)[16], const char* prefix, char* out, size_t si
 }
 
 bool ParseUuid(std::string_view text, uint8_t (&bytes)[16]) {
-  if (text.size() != kUuidTextSize - 1 || memcmp(text.data(), "GPU-", 4) != 0) return false;
+  if (text.size() != kUuidTextSize - 1 ||
+      (memcmp(text.data(), "GPU-", 4) != 0 && memcmp(text.data(), "MIG-", 4) != 0)) {
+    return false;
+  }
   size_t at = 4;
   for (int i = 0; i < 16; ++i) {
     if (i == 4 || i == 6 || i == 8 || i == 10) {

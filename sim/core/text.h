@@ -35,6 +35,7 @@ uint64_t Mix(uint64_t value);
 // "GPU-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx" and its 16 bytes.
 inline constexpr size_t kUuidTextSize = 41;
 void FormatUuid(const uint8_t (&bytes)[16], const char* prefix, char* out, size_t size);
+// "GPU-..." or "MIG-...".
 bool ParseUuid(std::string_view text, uint8_t (&bytes)[16]);
 
 // One line "fakegpu: <text>\n" on standard error, in one write.

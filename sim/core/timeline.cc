@@ -10,8 +10,6 @@ namespace {
 constexpr auto kBucket = static_cast<int64_t>(kBucketNs);
 
 void AddTo(Ring& ring, int64_t from_ns, int64_t to_ns) {
-  ring.busy_total_ns.fetch_add(static_cast<uint64_t>(to_ns - from_ns), std::memory_order_relaxed);
-  if (to_ns - from_ns > kBucket * kRingBuckets) from_ns = to_ns - kBucket * kRingBuckets;
   while (from_ns < to_ns) {
     const int64_t number = from_ns / kBucket;
     const int64_t end = (number + 1) * kBucket < to_ns ? (number + 1) * kBucket : to_ns;
@@ -48,10 +46,16 @@ WorkMark QueueBehindAll(StateFile& file, int slot, int card, const Work& work) {
 
 }  // namespace
 
+// What is queued further ahead than the rings reach is not booked: it would overwrite the past.
 void AddBusy(StateFile& file, int slot, int card, int64_t from_ns, int64_t to_ns) {
-  AddTo(file.rings[slot][card], from_ns, to_ns);
-  AddTo(file.group_rings[file.slots[slot].group][card], from_ns, to_ns);
-  AddTo(file.card_rings[card], from_ns, to_ns);
+  const auto busy = static_cast<uint64_t>(to_ns - from_ns);
+  const int64_t horizon = NowMonotonicNs() + kBucket * (kRingBuckets - kHistoryBuckets);
+  if (to_ns > horizon) to_ns = from_ns < horizon ? horizon : from_ns;
+  for (Ring* ring : {&file.rings[slot][card], &file.group_rings[file.slots[slot].group][card],
+                     &file.card_rings[card]}) {
+    ring->busy_total_ns.fetch_add(busy, std::memory_order_relaxed);
+    AddTo(*ring, from_ns, to_ns);
+  }
 }
 
 WorkMark Timeline::Queue(int card, const Work& work) const {

@@ -42,13 +42,14 @@ struct Timeline {
 };
 
 // Busy time within [from, to), both multiples of kBucketNs, `to` not in the future and `from` at
-// most kRingBuckets before it: exact.
+// most kHistoryBuckets ago: exact, but for work that was queued over half a minute ahead.
 uint64_t BusyBetween(const Ring& ring, int64_t from_ns, int64_t to_ns);
 
 // The same for the last whole buckets of a window that ends now.
 uint64_t BusyWithin(const Ring& ring, int64_t now_ns, uint64_t window_ns);
 
-// Books busy time [from, to) of a slot: with the process, its group and the card.
+// Books busy time [from, to) of a slot: with the process, its group and the card. `to` may lie
+// ahead.
 void AddBusy(StateFile& file, int slot, int card, int64_t from_ns, int64_t to_ns);
 
 void SleepUntil(int64_t monotonic_ns);

@@ -60,8 +60,14 @@ SIM_CUDA cuDeviceGetUuid_v2(CudaUuid* uuid, CudaDevice device) {
   memcpy(uuid->bytes, card.uuid_bytes, sizeof uuid->bytes);
   return kCudaSuccess;
 }
+// The first form knows no instances: it tells the card's.
 SIM_CUDA cuDeviceGetUuid(CudaUuid* uuid, CudaDevice device) {
-  return cuDeviceGetUuid_v2(uuid, device);
+  SIM_CUDA_CALL(cuDeviceGetUuid);
+  SIM_CUDA_OUT(uuid);
+  SIM_CUDA_DEVICE(device);
+  const Card& whole = card.parent < 0 ? card : driver.card(card.parent);
+  memcpy(uuid->bytes, whole.uuid_bytes, sizeof uuid->bytes);
+  return kCudaSuccess;
 }
 
 SIM_CUDA cuDeviceTotalMem_v2(size_t* bytes, CudaDevice device) {

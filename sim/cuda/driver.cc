@@ -1,5 +1,6 @@
 #include "sim/cuda/driver.h"
 
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
@@ -61,8 +62,11 @@ void Driver::ChooseDevices() {
   device_count_ = 0;
   const char* list = getenv("CUDA_VISIBLE_DEVICES");
   if (list == nullptr) {
-    for (int i = 0; i < machine_.visible_count(); ++i) devices_[i].card = machine_.visible(i);
-    device_count_ = machine_.visible_count();
+    // Whole cards; where there are none, one instance and no more.
+    for (int i = 0; i < machine_.visible_count(); ++i) {
+      if (!card(machine_.visible(i)).is_mig) devices_[device_count_++].card = machine_.visible(i);
+    }
+    if (device_count_ == 0 && machine_.visible_count() != 0) ChooseOne("0");
   } else {
     std::string_view rest = list;
     while (!rest.empty()) {
@@ -82,18 +86,32 @@ void Driver::ChooseDevices() {
 }
 
 bool Driver::ChooseOne(std::string_view token) {
+  const CardSet& set = machine_.cards();
   int found = -1;
   uint64_t index = 0;
   if (ParseUnsigned(token, index)) {
     if (index < static_cast<uint64_t>(machine_.visible_count())) {
       found = machine_.visible(static_cast<int>(index));
     }
-  } else if (token.starts_with("GPU-")) {
+    if (found >= 0 && card(found).is_mig) found = InstanceOf(set, found, 0);
+  } else if (token.starts_with("MIG-GPU-")) {  // the card's UUID, its instances' numbers
     for (int i = 0; i < machine_.visible_count(); ++i) {
-      const int candidate = machine_.visible(i);
-      if (!std::string_view(card(candidate).uuid).starts_with(token)) continue;
-      if (found >= 0) return false;  // ambiguous
-      found = candidate;
+      for (int at = 0; InstanceOf(set, machine_.visible(i), at) >= 0; ++at) {
+        const int instance = InstanceOf(set, machine_.visible(i), at);
+        char name[96];
+        snprintf(name, sizeof name, "MIG-%s/%u/%u", card(machine_.visible(i)).uuid,
+                 card(instance).gpu_instance, card(instance).compute_instance);
+        if (token == name) found = instance;
+      }
+    }
+  } else if (token.starts_with("GPU-") || token.starts_with("MIG-")) {
+    for (int i = 0; i < machine_.visible_count(); ++i) {
+      const int whole = machine_.visible(i);
+      for (int at = -1, one = whole; one >= 0; one = InstanceOf(set, whole, ++at)) {
+        if (card(one).is_mig || !std::string_view(card(one).uuid).starts_with(token)) continue;
+        if (found >= 0) return false;  // ambiguous
+        found = one;
+      }
     }
   }
   for (int i = 0; i < device_count_; ++i) {

@@ -1,4 +1,4 @@
-// Building graphs: nodes, edges, copies of graphs, and what a program may ask about them.
+// Building graphs: nodes, edges, copies of graphs.
 #include "sim/cuda/graph.h"
 
 #include <cstdlib>
@@ -155,20 +155,6 @@ int CloneInto(Driver& driver, const Graph& from, Graph* to) {
   return kCudaSuccess;
 }
 
-// Copies what fits; *count becomes what there is (asked without room) or what was copied.
-template <class Each>
-int List(size_t* count, bool has_room, Each each) {
-  if (count == nullptr) return kCudaInvalidValue;
-  const size_t room = has_room ? *count : 0;
-  size_t found = 0;
-  each([&](auto put) {
-    if (found < room) put(found);
-    ++found;
-  });
-  if (!has_room || found < *count) *count = found;
-  return kCudaSuccess;
-}
-
 int AddFrom(Driver& driver, GraphNode** out, Graph* graph, NodeType type, Context* context,
             GraphNode* const* dependencies, size_t count, CudaNodeParams& params) {
   if (out == nullptr || (count != 0 && dependencies == nullptr)) return kCudaInvalidValue;
@@ -176,12 +162,6 @@ int AddFrom(Driver& driver, GraphNode** out, Graph* graph, NodeType type, Contex
   if (context == nullptr) context = CurrentContext();
   if (!IsLive(context)) return kCudaInvalidContext;
   return AddNode(driver, graph, type, context, dependencies, count, params, out);
-}
-
-int GetParams(const GraphNode* node, NodeType type, void* out, const void* from, size_t size) {
-  if (out == nullptr || !IsLive(node) || node->type != type) return kCudaInvalidValue;
-  memcpy(out, from, size);
-  return kCudaSuccess;
 }
 
 int SetKernel(GraphNode* node, const CudaKernelNode* kernel, size_t size) {
@@ -193,48 +173,6 @@ int SetKernel(GraphNode* node, const CudaKernelNode* kernel, size_t size) {
   const int code = CheckParams(Driver::Get(), node->graph, NodeType::kKernel, params);
   if (code == kCudaSuccess) node->params = params;
   return code;
-}
-
-int Edges(Graph* graph, GraphNode** from, GraphNode** to, CudaEdge* data, size_t* count) {
-  if (!IsLive(graph) || (from == nullptr) != (to == nullptr)) return kCudaInvalidValue;
-  return List(count, from != nullptr, [&](auto add) {
-    for (GraphNode* n = graph->first; n != nullptr; n = n->next) {
-      for (int i = 0; i < n->dependencies.count; ++i) {
-        add([&](size_t at) {
-          from[at] = n->dependencies.items[i];
-          to[at] = n;
-          if (data != nullptr) data[at] = CudaEdge{};
-        });
-      }
-    }
-  });
-}
-
-int Dependencies(GraphNode* node, GraphNode** out, CudaEdge* data, size_t* count) {
-  if (!IsLive(node)) return kCudaInvalidValue;
-  return List(count, out != nullptr, [&](auto add) {
-    for (int i = 0; i < node->dependencies.count; ++i) {
-      add([&](size_t at) {
-        out[at] = node->dependencies.items[i];
-        if (data != nullptr) data[at] = CudaEdge{};
-      });
-    }
-  });
-}
-
-int Dependents(GraphNode* node, GraphNode** out, CudaEdge* data, size_t* count) {
-  if (!IsLive(node)) return kCudaInvalidValue;
-  return List(count, out != nullptr, [&](auto add) {
-    for (GraphNode* n = node->graph->first; n != nullptr; n = n->next) {
-      for (int i = 0; i < n->dependencies.count; ++i) {
-        if (n->dependencies.items[i] != node) continue;
-        add([&](size_t at) {
-          out[at] = n;
-          if (data != nullptr) data[at] = CudaEdge{};
-        });
-      }
-    }
-  });
 }
 
 int ChangeEdges(Graph* graph, GraphNode* const* from, GraphNode* const* to, size_t count,
@@ -447,15 +385,6 @@ SIM_CUDA cuGraphDestroyNode(GraphNode* node) {
   return kCudaSuccess;
 }
 
-SIM_CUDA cuGraphNodeGetType(GraphNode* node, int* type) {
-  SIM_CUDA_CALL(cuGraphNodeGetType);
-  SIM_CUDA_OUT(type);
-  MutexGuard guard(driver.graph_mutex);
-  if (!IsLive(node)) return kCudaInvalidValue;
-  *type = static_cast<int>(node->type);
-  return kCudaSuccess;
-}
-
 SIM_CUDA cuGraphNodeFindInClone(GraphNode** out, GraphNode* original, Graph* clone) {
   SIM_CUDA_CALL(cuGraphNodeFindInClone);
   SIM_CUDA_OUT(out);
@@ -465,59 +394,6 @@ SIM_CUDA cuGraphNodeFindInClone(GraphNode** out, GraphNode* original, Graph* clo
   return *out != nullptr ? kCudaSuccess : kCudaInvalidValue;
 }
 
-SIM_CUDA cuGraphGetNodes(Graph* graph, GraphNode** nodes, size_t* count) {
-  SIM_CUDA_CALL(cuGraphGetNodes);
-  MutexGuard guard(driver.graph_mutex);
-  if (!IsLive(graph)) return kCudaInvalidValue;
-  return List(count, nodes != nullptr, [&](auto add) {
-    for (GraphNode* n = graph->first; n != nullptr; n = n->next) {
-      add([&](size_t at) { nodes[at] = n; });
-    }
-  });
-}
-SIM_CUDA cuGraphGetRootNodes(Graph* graph, GraphNode** nodes, size_t* count) {
-  SIM_CUDA_CALL(cuGraphGetRootNodes);
-  MutexGuard guard(driver.graph_mutex);
-  if (!IsLive(graph)) return kCudaInvalidValue;
-  return List(count, nodes != nullptr, [&](auto add) {
-    for (GraphNode* n = graph->first; n != nullptr; n = n->next) {
-      if (n->dependencies.count == 0) add([&](size_t at) { nodes[at] = n; });
-    }
-  });
-}
-SIM_CUDA cuGraphGetEdges(Graph* graph, GraphNode** from, GraphNode** to, size_t* count) {
-  SIM_CUDA_CALL(cuGraphGetEdges);
-  MutexGuard guard(driver.graph_mutex);
-  return Edges(graph, from, to, nullptr, count);
-}
-SIM_CUDA cuGraphGetEdges_v2(Graph* graph, GraphNode** from, GraphNode** to, CudaEdge* data,
-                            size_t* count) {
-  SIM_CUDA_CALL(cuGraphGetEdges_v2);
-  MutexGuard guard(driver.graph_mutex);
-  return Edges(graph, from, to, data, count);
-}
-SIM_CUDA cuGraphNodeGetDependencies(GraphNode* node, GraphNode** out, size_t* count) {
-  SIM_CUDA_CALL(cuGraphNodeGetDependencies);
-  MutexGuard guard(driver.graph_mutex);
-  return Dependencies(node, out, nullptr, count);
-}
-SIM_CUDA cuGraphNodeGetDependencies_v2(GraphNode* node, GraphNode** out, CudaEdge* data,
-                                       size_t* count) {
-  SIM_CUDA_CALL(cuGraphNodeGetDependencies_v2);
-  MutexGuard guard(driver.graph_mutex);
-  return Dependencies(node, out, data, count);
-}
-SIM_CUDA cuGraphNodeGetDependentNodes(GraphNode* node, GraphNode** out, size_t* count) {
-  SIM_CUDA_CALL(cuGraphNodeGetDependentNodes);
-  MutexGuard guard(driver.graph_mutex);
-  return Dependents(node, out, nullptr, count);
-}
-SIM_CUDA cuGraphNodeGetDependentNodes_v2(GraphNode* node, GraphNode** out, CudaEdge* data,
-                                         size_t* count) {
-  SIM_CUDA_CALL(cuGraphNodeGetDependentNodes_v2);
-  MutexGuard guard(driver.graph_mutex);
-  return Dependents(node, out, data, count);
-}
 SIM_CUDA cuGraphAddDependencies(Graph* graph, GraphNode* const* from, GraphNode* const* to,
                                 size_t count) {
   SIM_CUDA_CALL(cuGraphAddDependencies);
@@ -543,16 +419,6 @@ SIM_CUDA cuGraphRemoveDependencies_v2(Graph* graph, GraphNode* const* from, Grap
   return ChangeEdges(graph, from, to, count, false);
 }
 
-SIM_CUDA cuGraphKernelNodeGetParams(GraphNode* node, CudaKernelNode* out) {
-  SIM_CUDA_CALL(cuGraphKernelNodeGetParams);
-  MutexGuard guard(driver.graph_mutex);
-  return GetParams(node, NodeType::kKernel, out, &node->params.kernel, kKernelNodeV1);
-}
-SIM_CUDA cuGraphKernelNodeGetParams_v2(GraphNode* node, CudaKernelNode* out) {
-  SIM_CUDA_CALL(cuGraphKernelNodeGetParams_v2);
-  MutexGuard guard(driver.graph_mutex);
-  return GetParams(node, NodeType::kKernel, out, &node->params.kernel, sizeof *out);
-}
 SIM_CUDA cuGraphKernelNodeSetParams(GraphNode* node, const CudaKernelNode* kernel) {
   SIM_CUDA_CALL(cuGraphKernelNodeSetParams);
   MutexGuard guard(driver.graph_mutex);
@@ -562,34 +428,4 @@ SIM_CUDA cuGraphKernelNodeSetParams_v2(GraphNode* node, const CudaKernelNode* ke
   SIM_CUDA_CALL(cuGraphKernelNodeSetParams_v2);
   MutexGuard guard(driver.graph_mutex);
   return SetKernel(node, kernel, sizeof *kernel);
-}
-SIM_CUDA cuGraphMemAllocNodeGetParams(GraphNode* node, CudaAllocNode* out) {
-  SIM_CUDA_CALL(cuGraphMemAllocNodeGetParams);
-  MutexGuard guard(driver.graph_mutex);
-  return GetParams(node, NodeType::kMemAlloc, out, &node->params.alloc, sizeof *out);
-}
-SIM_CUDA cuGraphMemFreeNodeGetParams(GraphNode* node, DevicePointer* out) {
-  SIM_CUDA_CALL(cuGraphMemFreeNodeGetParams);
-  MutexGuard guard(driver.graph_mutex);
-  return GetParams(node, NodeType::kMemFree, out, &node->params.free, sizeof *out);
-}
-SIM_CUDA cuGraphMemcpyNodeGetParams(GraphNode* node, CudaCopy3d* out) {
-  SIM_CUDA_CALL(cuGraphMemcpyNodeGetParams);
-  MutexGuard guard(driver.graph_mutex);
-  return GetParams(node, NodeType::kMemcpy, out, &node->params.copy.copy, sizeof *out);
-}
-SIM_CUDA cuGraphMemsetNodeGetParams(GraphNode* node, CudaMemsetNode* out) {
-  SIM_CUDA_CALL(cuGraphMemsetNodeGetParams);
-  MutexGuard guard(driver.graph_mutex);
-  return GetParams(node, NodeType::kMemset, out, &node->params.memset, kMemsetNodeV1);
-}
-SIM_CUDA cuGraphHostNodeGetParams(GraphNode* node, CudaHostNode* out) {
-  SIM_CUDA_CALL(cuGraphHostNodeGetParams);
-  MutexGuard guard(driver.graph_mutex);
-  return GetParams(node, NodeType::kHost, out, &node->params.host, sizeof *out);
-}
-SIM_CUDA cuGraphChildGraphNodeGetGraph(GraphNode* node, Graph** out) {
-  SIM_CUDA_CALL(cuGraphChildGraphNodeGetGraph);
-  MutexGuard guard(driver.graph_mutex);
-  return GetParams(node, NodeType::kGraph, out, &node->params.graph, sizeof *out);
 }

@@ -109,6 +109,25 @@ TEST_F(LaunchTest, ACooperativeGridMustFitOnTheCardAtOnce) {
   });
 }
 
+TEST_F(LaunchTest, OccupancyFollowsTheBlockSize) {
+  WriteCards("cards: [{model: Tesla T4, sm_count: 10}]\n");
+  InChild([] {
+    Cuda cuda;
+    void* kernel = reinterpret_cast<void*>(kMs);
+    int blocks = 0, grid = 0, block = 0;
+    const auto fit = [&](int size) {
+      return cuda("cuOccupancyMaxActiveBlocksPerMultiprocessor", &blocks, kernel, size, size_t{0});
+    };
+    CHILD_CHECK(fit(256) == 0 && blocks == 8);
+    CHILD_CHECK(fit(1) == 0 && blocks == 32);
+    CHILD_CHECK(fit(1025) == kCudaInvalidValue);
+    CHILD_CHECK(cuda("cuOccupancyMaxPotentialBlockSize", &grid, &block, kernel, kNull, size_t{0},
+                     512) == 0);
+    CHILD_CHECK(block == 512 && grid == 40);
+    return 0;
+  });
+}
+
 TEST_F(LaunchTest, AMultiDeviceLaunchNeedsOneStreamPerCard) {
   WriteCards("cards: [{model: Tesla T4, count: 2}]\n");
   InChild([] {

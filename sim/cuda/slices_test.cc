@@ -117,6 +117,19 @@ TEST_F(SlicesTest, FirstComeFirstServedLetsALongKernelHoldTheCard) {
   EXPECT_EQ(BusyOf(b->pid(), from, from + 200 * kMs), 0u);
 }
 
+TEST_F(SlicesTest, AQueueFarAheadDoesNotHideWhatRunsNow) {
+  WriteCards("cards: [{model: Tesla T4}]\n");
+  const auto a = Worker(30 * kMs, 1000);  // half a minute, more than the rings once held
+  const auto b = Worker(3'600'000 * kMs, 1);
+  for (const auto* worker : {&a, &b}) {
+    (*worker)->SayGo();
+    ASSERT_TRUE((*worker)->AwaitWord());
+  }
+  const int64_t from = Bucket(NowMonotonicNs()) + 10 * kMs;
+  SleepUntil(from + 100 * kMs);
+  EXPECT_EQ(BusyOf(a->pid(), from, from + 100 * kMs), 100'000'000u);
+}
+
 TEST_F(SlicesTest, TheEnvironmentChoosesTheScheduling) {
   WriteCards("cards: [{model: Tesla T4}]\n");
   setenv("FAKEGPU_SCHEDULING", "time_sliced", 1);

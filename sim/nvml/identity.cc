@@ -49,6 +49,10 @@ int FindCard(NvmlLibrary& library, NvmlDevice** device, Match match) {
     if (index < machine.cards().count && match(machine.cards().cards[index])) {
       return library.HandleOf(index, device);
     }
+    for (int at = 0; InstanceOf(machine.cards(), index, at) >= 0; ++at) {
+      const int instance = InstanceOf(machine.cards(), index, at);
+      if (match(machine.cards().cards[instance])) return library.HandleOf(instance, device);
+    }
   }
   return kNvmlNotFound;
 }
@@ -209,32 +213,4 @@ SIM_NVML nvmlDeviceGetPciInfo_v2(NvmlDevice* device, NvmlPciInfo* info) {
 }
 SIM_NVML nvmlDeviceGetPciInfo(NvmlDevice* device, NvmlPciInfo* info) {
   return nvmlDeviceGetPciInfo_v2(device, info);
-}
-
-SIM_NVML nvmlDeviceGetMigMode(NvmlDevice* device, unsigned* current, unsigned* pending) {
-  SIM_NVML_CALL(nvmlDeviceGetMigMode);
-  SIM_NVML_CARD(device);
-  SIM_NVML_OUT(current);
-  SIM_NVML_OUT(pending);
-  if (card->architecture < 7) return kNvmlNotSupported;
-  *current = *pending = 0;
-  return kNvmlSuccess;
-}
-
-SIM_NVML nvmlDeviceGetMaxMigDeviceCount(NvmlDevice* device, unsigned* count) {
-  SIM_NVML_CALL(nvmlDeviceGetMaxMigDeviceCount);
-  SIM_NVML_CARD(device);
-  return PutNumber(count, card->architecture < 7 ? 0 : 7);
-}
-
-SIM_NVML nvmlDeviceIsMigDeviceHandle(NvmlDevice* device, unsigned* is_mig) {
-  SIM_NVML_CALL(nvmlDeviceIsMigDeviceHandle);
-  SIM_NVML_CARD(device);
-  return PutNumber(is_mig, 0);
-}
-
-SIM_NVML nvmlDeviceGetMigDeviceHandleByIndex(NvmlDevice* device, unsigned, NvmlDevice**) {
-  SIM_NVML_CALL(nvmlDeviceGetMigDeviceHandleByIndex);
-  SIM_NVML_CARD(device);
-  return kNvmlNotFound;
 }

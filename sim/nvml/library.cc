@@ -94,9 +94,15 @@ bool NvmlLibrary::Owns(const NvmlDevice* device) const {
 }
 
 int NvmlLibrary::IndexOf(const NvmlDevice* device) const {
-  if (!Owns(device)) return -1;
+  if (!Owns(device) || device->card >= machine_.cards().total) return -1;
+  const CardSet& set = machine_.cards();
+  const int parent = set.cards[device->card].parent;
   for (int i = 0; i < machine_.visible_count(); ++i) {
     if (machine_.visible(i) == device->card) return i;
+    if (machine_.visible(i) != parent) continue;
+    for (int at = 0; InstanceOf(set, parent, at) >= 0; ++at) {
+      if (InstanceOf(set, parent, at) == device->card) return at;
+    }
   }
   return -1;
 }
@@ -107,14 +113,14 @@ bool NvmlLibrary::IsLost(int card) const {
 }
 
 int NvmlLibrary::Resolve(const NvmlDevice* device, const Card** card) {
-  if (IndexOf(device) < 0 || device->card >= machine_.cards().count) return kNvmlInvalidArgument;
+  if (IndexOf(device) < 0) return kNvmlInvalidArgument;
   if (IsLost(device->card)) return kNvmlGpuIsLost;
   *card = &machine_.cards().cards[device->card];
   return kNvmlSuccess;
 }
 
 int NvmlLibrary::HandleOf(int card, NvmlDevice** device) {
-  if (card < 0 || card >= machine_.cards().count) return kNvmlNotFound;
+  if (card < 0 || card >= machine_.cards().total) return kNvmlNotFound;
   if (IsLost(card)) return kNvmlGpuIsLost;
   *device = &devices_[card];
   return kNvmlSuccess;

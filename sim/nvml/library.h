@@ -26,7 +26,8 @@ class NvmlLibrary {
   // The card behind a handle; fails for foreign pointers and lost cards.
   int Resolve(const NvmlDevice* device, const Card** card);
   int HandleOf(int card, NvmlDevice** device);
-  int IndexOf(const NvmlDevice* device) const;  // among the visible cards
+  // Among the visible cards, of an instance among its card's; -1 for what is neither.
+  int IndexOf(const NvmlDevice* device) const;
 
   bool IsLost(int card) const;
   Machine& machine() { return machine_; }

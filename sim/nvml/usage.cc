@@ -10,7 +10,12 @@ uint64_t UsedOn(NvmlLibrary& library, int card) {
   Ledger& ledger = library.machine().ledger();
   if (!ledger.is_open()) return 0;
   ledger.Reap();  // an observer from outside always sees the truth
-  return ledger.Used(card);
+  uint64_t used = ledger.Used(card);
+  const CardSet& set = library.machine().cards();
+  for (int at = 0; InstanceOf(set, card, at) >= 0; ++at) {
+    used += ledger.Used(InstanceOf(set, card, at));
+  }
+  return used;
 }
 
 template <class Info, class Fill>
@@ -18,25 +23,30 @@ int ListProcesses(NvmlLibrary& library, int card, unsigned* count, Info* infos, 
   if (count == nullptr) return kNvmlInvalidArgument;
   const unsigned room = infos == nullptr ? 0 : *count;
   unsigned found = 0;
-  ForEachProcess(library, card, [&](int, uint32_t pid, uint64_t bytes) {
-    if (found < room) fill(infos[found], pid, bytes);
-    ++found;
-  });
+  const CardSet& set = library.machine().cards();
+  for (int at = -1, on = card; on >= 0; on = InstanceOf(set, card, ++at)) {  // itself, then its own
+    ForEachProcess(library, on, [&](int, uint32_t pid, uint64_t bytes) {
+      if (found < room) fill(infos[found], pid, bytes, set.cards[on]);
+      ++found;
+    });
+  }
   *count = found;
   return found > room ? kNvmlInsufficientSize : kNvmlSuccess;
 }
 
 int ListV1(NvmlLibrary& library, int card, unsigned* count, NvmlProcessV1* infos) {
   return ListProcesses(library, card, count, infos,
-                       [](NvmlProcessV1& info, uint32_t pid, uint64_t bytes) {
+                       [](NvmlProcessV1& info, uint32_t pid, uint64_t bytes, const Card&) {
                          info = NvmlProcessV1{pid, bytes};
                        });
 }
 
 int ListV2(NvmlLibrary& library, int card, unsigned* count, NvmlProcessV2* infos) {
   return ListProcesses(library, card, count, infos,
-                       [](NvmlProcessV2& info, uint32_t pid, uint64_t bytes) {
-                         info = NvmlProcessV2{pid, bytes, kNoInstance, kNoInstance};
+                       [](NvmlProcessV2& info, uint32_t pid, uint64_t bytes, const Card& on) {
+                         const bool part = on.parent >= 0;
+                         info = NvmlProcessV2{pid, bytes, part ? on.gpu_instance : kNoInstance,
+                                              part ? on.compute_instance : kNoInstance};
                        });
 }
 
@@ -115,6 +125,7 @@ SIM_NVML_NO_PROCESSES(nvmlDeviceGetMPSComputeRunningProcesses_v3)
 SIM_NVML nvmlDeviceGetUtilizationRates(NvmlDevice* device, NvmlUtilization* rates) {
   SIM_NVML_CALL(nvmlDeviceGetUtilizationRates);
   SIM_NVML_CARD(device);
+  if (card->is_mig || card->parent >= 0) return kNvmlNotSupported;
   SIM_NVML_OUT(rates);
   const uint64_t window = library.machine().cards().utilization_window_ns;
   uint64_t busy = 0;
@@ -133,6 +144,7 @@ SIM_NVML nvmlDeviceGetProcessUtilization(NvmlDevice* device, NvmlProcessSample* 
                                          unsigned* count, uint64_t last_seen_us) {
   SIM_NVML_CALL(nvmlDeviceGetProcessUtilization);
   SIM_NVML_CARD(device);
+  if (card->is_mig || card->parent >= 0) return kNvmlNotSupported;
   SIM_NVML_OUT(count);
   if (library.machine().ledger().is_open()) library.machine().timeline().Advance(device->card);
   const int64_t now = NowMonotonicNs();

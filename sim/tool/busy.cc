@@ -36,7 +36,7 @@ class Watch {
   void AdvanceTo(int64_t to_ns) {
     if (to_ns <= at_) return;
     StateFile& file = *opened_.ledger.file();
-    for (int card = 0; card < opened_.cards.count; ++card) {
+    for (int card = 0; card < opened_.cards.total; ++card) {
       Timeline{opened_.ledger, opened_.cards.slice_ns}.Advance(card);
       cards_[card] += BusyBetween(file.card_rings[card], at_, to_ns);
       for (int group = 0; group < kMaxGroups; ++group) {
@@ -51,7 +51,7 @@ class Watch {
 
   void Print(bool json) const {
     if (json) printf("{\"window_ns\":%" PRId64 ",\"cards\":[", window_ns());
-    for (int card = 0; card < opened_.cards.count; ++card) PrintCard(card, json);
+    for (int card = 0; card < opened_.cards.total; ++card) PrintCard(card, json);
     if (json) printf("]}\n");
   }
 

@@ -62,27 +62,34 @@ void PrintJsonText(const char* text) {
 
 namespace {
 
+// Instances of cards that FAKEGPU_COUNT took away, and the places between.
+bool Hidden(const CardSet& set, int index) {
+  return index >= set.count && (index < set.instances_from || set.cards[index].parent >= set.count);
+}
+
 int PrintCards(const CardSet& set, bool json) {
   if (json) {
     printf("{\"driver\":");
     PrintJsonText(set.driver_version);
     printf(",\"cuda\":\"%d.%d\",\"cards\":[", set.cuda_version / 1000,
            set.cuda_version % 1000 / 10);
-    for (int i = 0; i < set.count; ++i) {
+    for (int i = 0; i < set.total; ++i) {
+      if (Hidden(set, i)) continue;
       const Card& card = set.cards[i];
       printf("%s{\"index\":%d,\"model\":", i == 0 ? "" : ",", i);
       PrintJsonText(card.model);
       printf(",\"uuid\":\"%s\",\"memory_bytes\":%" PRIu64 ",\"context_bytes\":%" PRIu64
-             ",\"minor\":%u,\"pci_bus_id\":\"%s\",\"numa\":%d,\"sm_count\":%u}",
+             ",\"minor\":%u,\"pci_bus_id\":\"%s\",\"numa\":%d,\"sm_count\":%u,\"parent\":%d}",
              card.uuid, card.memory_bytes, card.context_bytes, card.minor, card.pci_bus_id,
-             card.numa, card.sm_count);
+             card.numa, card.sm_count, card.parent);
     }
     printf("]}\n");
     return kDone;
   }
   printf("driver %s, CUDA %d.%d, %d cards\n", set.driver_version, set.cuda_version / 1000,
          set.cuda_version % 1000 / 10, set.count);
-  for (int i = 0; i < set.count; ++i) {
+  for (int i = 0; i < set.total; ++i) {
+    if (Hidden(set, i)) continue;
     const Card& card = set.cards[i];
     printf("%2d  %-26s %8" PRIu64 " MiB  nvidia%-3u %s  %s\n", i, card.model,
            card.memory_bytes / kMiB, card.minor, card.pci_bus_id, card.uuid);
@@ -194,14 +201,17 @@ int ShowState(const ToolOptions& options) {
   opened->ledger.Reap();
   if (options.json) {
     printf("{\"cards\":[");
-    for (int card = 0; card < opened->cards.count; ++card) {
+    for (int card = 0; card < opened->cards.total; ++card) {
+      if (Hidden(opened->cards, card)) continue;
       if (card != 0) putchar(',');
       PrintCardJson(*opened, card);
     }
     printf("]}\n");
     return kDone;
   }
-  for (int card = 0; card < opened->cards.count; ++card) PrintCardTable(*opened, card);
+  for (int card = 0; card < opened->cards.total; ++card) {
+    if (!Hidden(opened->cards, card)) PrintCardTable(*opened, card);
+  }
   return kDone;
 }
 
