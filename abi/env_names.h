@@ -14,8 +14,13 @@
 #define HAMI_ENV_SHARED_CACHE "CUDA_DEVICE_MEMORY_SHARED_CACHE" /* path; /tmp/cudevshr.cache */
 #define HAMI_ENV_TASK_PRIORITY "CUDA_TASK_PRIORITY"             /* int >= 0, 0 = high; 1 */
 #define HAMI_ENV_LOG_LEVEL "LIBCUDA_LOG_LEVEL" /* 0..4; unset = errors and warnings only */
-#define HAMI_ENV_DISABLE_CONTROL "CUDA_DISABLE_CONTROL" /* 1 t T TRUE true True; needs the switch in
-                                                           limits.ro; unset = false */
+#define HAMI_ENV_DISABLE_CONTROL "CUDA_DISABLE_CONTROL" /* 1 t T TRUE true True, 0 f F FALSE false
+                                  False; needs the switch in limits.ro; unset = false */
+#define HAMI_ENV_OVERSUBSCRIBE "CUDA_OVERSUBSCRIBE"     /* bool as above; or the switch in limits.ro */
+/* Accepted as the reference accepts it, where nothing reads it: nobody is ever killed. */
+#define HAMI_ENV_OOM_KILLER "ACTIVE_OOM_KILLER" /* bool as above; true */
+/* Never read: libvgpu.so finds its own functions without a path. */
+#define HAMI_ENV_REDIRECT "CUDA_REDIRECT" /* path */
 
 /* Where things lie when nothing else is said. */
 #define HAMI_DEFAULT_SHARED_CACHE "/tmp/cudevshr.cache"

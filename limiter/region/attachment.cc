@@ -117,6 +117,8 @@ void Attachment::MapOnce() {
     path_ = sys::Text<256>().Add(std::string_view(
         limits_->region_path, strnlen(limits_->region_path, sizeof limits_->region_path)));
   }
+  oversubscribed_ = settings_.oversubscribe ||
+                    (limits_ != nullptr && (limits_->switches & HAMI_LIMITS_OVERSUBSCRIBE) != 0);
   if (settings_.log_level_set) {
     HAMI_LIMITER_LOG(kMessage, text.Add("Initializing....."));
   }
@@ -198,7 +200,19 @@ uint64_t Attachment::MemoryLimit(unsigned device) const {
   if (entry > 0) {
     limit = LowerLimit(limit, RelaxedLoad(limits_->devices[entry - 1].memory_limit));
   }
+  if (oversubscribed_ && !CanPage(device)) limit = LowerLimit(limit, ShareOnFile(device));
   return limit;
+}
+
+uint64_t Attachment::ShareOnFile(unsigned device) const {
+  const uint64_t share = RelaxedLoad(region_->ext.header.devices[device].phys_share);
+  const int8_t entry = limits_index_[device].load(std::memory_order_relaxed);
+  return entry == 0 ? share
+                    : LowerLimit(share, RelaxedLoad(limits_->devices[entry - 1].phys_share));
+}
+
+uint64_t Attachment::PhysicalShare(unsigned device) const {
+  return PagesOut(device) ? ShareOnFile(device) : 0;
 }
 
 // A value in the environment that equals the initial limit is the creator's own and must not hold a

@@ -5,12 +5,34 @@ using namespace hami::sim;  // NOLINT: mostly exported C functions below
 
 namespace {
 
-// A block in the current context, charged to its card.
+// Managed memory leaves the card. True: some was there.
+bool Evict(Driver& driver, Block* block) {
+  if (block->kind != BlockKind::kManaged || block->charged == 0) return false;
+  driver.ledger().Give(block->card, block->charged, Kind::kData);
+  block->charged = 0;
+  return true;
+}
+
+// Room for a block that must stay on the card: managed memory of the same context makes way.
+int ChargeFixed(Driver& driver, Context* context, uint64_t size) {
+  const int code = driver.Charge(context->card, size, Kind::kData);
+  if (code != kCudaOutOfMemory) return code;
+  bool evicted = false;
+  {
+    MutexGuard guard(driver.memory_mutex);
+    for (Block* b = context->blocks; b != nullptr; b = b->next)
+      evicted = Evict(driver, b) || evicted;
+  }
+  return evicted ? driver.Charge(context->card, size, Kind::kData) : code;
+}
+
+// A block in the current context, charged to its card; managed memory is on no card until it is
+// fetched (pages come when they are touched).
 int AllocateBlock(Driver& driver, Context* context, uint64_t size, BlockKind kind, Block** out) {
   if (size == 0) return kCudaInvalidValue;
-  const bool on_card = kind != BlockKind::kHost;
+  const bool on_card = kind != BlockKind::kHost && kind != BlockKind::kManaged;
   if (on_card) {
-    if (const int code = driver.Charge(context->card, size, Kind::kData); code != 0) return code;
+    if (const int code = ChargeFixed(driver, context, size); code != 0) return code;
   }
   const bool backed =
       kind == BlockKind::kManaged || kind == BlockKind::kHost || driver.machine().cards().keep_data;
@@ -186,6 +208,40 @@ SIM_CUDA cuMemAdvise(DevicePointer address, size_t size, int, CudaDevice) {
 }
 SIM_CUDA cuMemAdvise_v2(DevicePointer address, size_t size, int advice, CudaLocation) {
   return cuMemAdvise(address, size, advice, 0);
+}
+
+// The whole block is fetched, as far as there is room; to anything but its card it leaves.
+SIM_CUDA cuMemPrefetchAsync(DevicePointer address, size_t size, CudaDevice device, void*) {
+  SIM_CUDA_CALL(cuMemPrefetchAsync);
+  MutexGuard guard(driver.memory_mutex);
+  Block* block = driver.addresses().Find(address);
+  if (block == nullptr || block->kind != BlockKind::kManaged ||
+      size > block->size - (address - block->base)) {
+    return kCudaInvalidValue;
+  }
+  Evict(driver, block);
+  if (device < 0 || driver.device(device) == nullptr) return kCudaSuccess;
+  const uint64_t total = driver.card(block->card).memory_bytes;
+  const uint64_t used = driver.ledger().Used(block->card);
+  const uint64_t room = used < total ? total - used : 0;
+  const uint64_t resident = block->size < room ? block->size : room;
+  if (resident != 0 && driver.Charge(block->card, resident, Kind::kData) == kCudaSuccess) {
+    block->charged = resident;
+  }
+  return kCudaSuccess;
+}
+SIM_CUDA cuMemPrefetchAsync_v2(DevicePointer address, size_t size, CudaLocation place, unsigned,
+                               void* stream) {
+  constexpr int kDeviceLocation = 1;
+  return cuMemPrefetchAsync(address, size, place.type == kDeviceLocation ? place.id : -1, stream);
+}
+SIM_CUDA cuMemPrefetchAsync_ptsz(DevicePointer address, size_t size, CudaDevice device,
+                                 void* stream) {
+  return cuMemPrefetchAsync(address, size, device, stream);
+}
+SIM_CUDA cuMemPrefetchAsync_v2_ptsz(DevicePointer address, size_t size, CudaLocation place,
+                                    unsigned flags, void* stream) {
+  return cuMemPrefetchAsync_v2(address, size, place, flags, stream);
 }
 
 namespace {

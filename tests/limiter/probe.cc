@@ -265,6 +265,26 @@ std::string CloseRegion() {
   return "0";
 }
 
+std::string Attribute(const Args& a) {
+  uint64_t value = 0;
+  const int result =
+      Call("cuPointerGetAttribute", static_cast<void*>(&value), static_cast<int>(Number(a[1])),
+           static_cast<unsigned long long>(Number(a[2])));
+  return Answer(result, value);
+}
+
+// IS_MANAGED and HOST_POINTER in one call.
+std::string Attributes(const Args& a) {
+  unsigned managed = 7;
+  void* host = nullptr;
+  int attributes[] = {8, 4};
+  void* values[] = {&managed, &host};
+  const int result =
+      Call("cuPointerGetAttributes", 2u, static_cast<int*>(attributes), static_cast<void**>(values),
+           static_cast<unsigned long long>(Number(a[1])));
+  return Answer(result, managed) + " " + std::to_string(reinterpret_cast<uint64_t>(host));
+}
+
 // A child of fork runs the rest of the line's command and says its answer.
 std::string Fork(const std::string& command);
 
@@ -351,6 +371,16 @@ std::string Execute(const std::string& line) {
   if (c == "array" || c == "mipmap") return Array(a);
   if (c == "endarray") return Answer(Call("cuArrayDestroy", p(1)));
   if (c == "endmipmap") return Answer(Call("cuMipmappedArrayDestroy", p(1)));
+  if (c == "attribute") return Attribute(a);
+  if (c == "attributes") return Attributes(a);
+  if (c == "prefetch") {
+    return Answer(Call("cuMemPrefetchAsync", Number(a[1]) + 0ull, n(2), atoi(a[3].c_str()),
+                       static_cast<void*>(nullptr)));
+  }
+  if (c == "export") {
+    char handle[64];
+    return Answer(Call("cuIpcGetMemHandle", static_cast<char*>(handle), Number(a[1]) + 0ull));
+  }
   if (c == "stress") return Stress(a);
   if (c == "lookup") return Lookup(a);
   if (c == "find") return Find(a);
