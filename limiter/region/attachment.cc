@@ -164,7 +164,7 @@ void Attachment::OpenOnePath() {
 void Attachment::JoinOnce() {
   if (state_.load(std::memory_order_relaxed) == kOff) return;
   if (lock_fd_ < 0 && !path_.view().empty()) {  // forked child: the parent's lock is not ours
-    SetLock(OpenLock(path_.c_str()));
+    OpenOwnLock();
   }
   self_ = OwnIdentity();
   slots_.Bind(region_, lock_fd_, self_);
@@ -251,6 +251,17 @@ void Attachment::SetLock(int fd) {
   lock_inode_ = status.st_ino;
 }
 
+// Again, by path: there may be another file by now, whose locks say nothing about this region. Then
+// there is no lock, and identity alone tells who lives.
+void Attachment::OpenOwnLock() {
+  const int fd = OpenLock(path_.c_str());
+  struct stat status;
+  const bool other = fd >= 0 && lock_inode_ != 0 && sys::Stat(fd, &status) == 0 &&
+                     (status.st_dev != lock_device_ || status.st_ino != lock_inode_);
+  if (other) sys::Close(fd);
+  SetLock(other ? -1 : fd);
+}
+
 // Programs that become daemons close all descriptors; the number may be another file's by now.
 bool Attachment::LockIsOurs() const {
   struct stat status;
@@ -263,7 +274,7 @@ void Attachment::RetakeLock() {
   const int slot = slot_.load(std::memory_order_relaxed);
   if (path_.view().empty() || slot < 0) return;
   if (!LockIsOurs()) {
-    SetLock(OpenLock(path_.c_str()));
+    OpenOwnLock();
     slots_.Bind(region_, lock_fd_, self_);
   }
   if (lock_fd_ >= 0) TryLockRange(lock_fd_, HAMI_LOCK_SLOTS + static_cast<uint64_t>(slot), 1);
@@ -280,7 +291,7 @@ void Attachment::LookAround() {
   {
     const sys::Guard guard(turn_);
     if (slot_.load(std::memory_order_relaxed) < 0 && !path_.view().empty()) {
-      if (!LockIsOurs()) SetLock(OpenLock(path_.c_str()));
+      if (!LockIsOurs()) OpenOwnLock();
       self_ = OwnIdentity();
       slots_.Bind(region_, lock_fd_, self_);
     }

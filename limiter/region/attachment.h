@@ -80,6 +80,7 @@ class Attachment {
     return (unpaged_.load(std::memory_order_relaxed) >> device & 1) == 0;
   }
   void SetLock(int fd);
+  void OpenOwnLock();
   bool LockIsOurs() const;
   void RetakeLock();
 

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -413,9 +414,40 @@ std::string Fork(const std::string& commands) {
   return answer;
 }
 
+// PROBE_MOUNTS, in a mount namespace of its own: "bind:FILE:PLACE;tmpfs:SIZE:PLACE;ro:PLACE;".
+bool Mount(const std::string& word) {
+  std::istringstream in(word);
+  std::string kind, from, place;
+  std::getline(in, kind, ':');
+  if (kind != "ro") std::getline(in, from, ':');
+  std::getline(in, place, ':');
+  if (kind == "bind") return mount(from.c_str(), place.c_str(), "", MS_BIND, nullptr) == 0;
+  if (kind == "tmpfs") {
+    return mount("none", place.c_str(), "tmpfs", 0, ("size=" + from).c_str()) == 0;
+  }
+  return mount(place.c_str(), place.c_str(), "", MS_BIND, nullptr) == 0 &&
+         mount("", place.c_str(), "", MS_BIND | MS_REMOUNT | MS_RDONLY, nullptr) == 0;
+}
+
+bool MountAll(const char* words) {
+  if (unshare(CLONE_NEWNS) != 0 || mount("", "/", "", MS_REC | MS_PRIVATE, nullptr) != 0) {
+    return false;
+  }
+  std::istringstream in(words);
+  for (std::string word; std::getline(in, word, ';');) {
+    if (!word.empty() && !Mount(word)) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 int main() {
+  const char* mounts = getenv("PROBE_MOUNTS");
+  if (mounts != nullptr && !MountAll(mounts)) {
+    fprintf(stderr, "probe: %s: %s\n", mounts, strerror(errno));
+    return 1;
+  }
   if (getenv("PROBE_UNSHARE") != nullptr && unshare(CLONE_NEWPID) == 0) {
     const pid_t child = fork();
     if (child != 0) {
