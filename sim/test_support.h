@@ -25,8 +25,9 @@ class MachineTest : public testing::Test {
     char name[] = "/tmp/hami-sim-test-XXXXXX";
     folder_ = mkdtemp(name);
     setenv("FAKEGPU_CONFIG", (folder_ + "/cards.yaml").c_str(), 1);
-    for (const char* other : {"FAKEGPU_STATE", "FAKEGPU_DEV", "FAKEGPU_COUNT", "FAKEGPU_MEM_MB",
-                              "FAKEGPU_CTX_MB", "CUDA_VISIBLE_DEVICES"}) {
+    for (const char* other :
+         {"FAKEGPU_STATE", "FAKEGPU_DEV", "FAKEGPU_COUNT", "FAKEGPU_MEM_MB", "FAKEGPU_FAIL",
+          "FAKEGPU_SCHEDULING", "FAKEGPU_CUDA", "FAKEGPU_CTX_MB", "CUDA_VISIBLE_DEVICES"}) {
       unsetenv(other);
     }
   }

@@ -46,11 +46,13 @@ class Binder {
   bool Link(const YamlNode& node, const char* path);
   bool Level(const YamlNode& node, const char* path, PcieLevel& level);
   bool Failures(const YamlNode& map);
+  bool HiddenPids(const YamlNode& node);
   bool Distinct(const YamlNode& cards);
 
   CardSet& set_;
   ReadError& error_;
   Card defaults_;
+  int64_t slice_ns_ = 2'000'000;
 };
 
 bool Binder::Expected(const YamlNode& node, const char* path, const char* expectation) {
@@ -163,6 +165,12 @@ bool Binder::CardKey(const YamlNode& node, const char* path, Card& card) {
     card.context_bytes = mib << 20;
     return true;
   }
+  if (node.key == "module_kib") {
+    uint64_t kib = 0;
+    if (!Number(node, path, 0, kMaxMib, kib)) return false;
+    card.module_bytes = kib << 10;
+    return true;
+  }
   if (node.key == "kernel_ns") return Number(node, path, 1, 1'000'000'000'000, card.kernel_ns);
   if (node.key == "sm_count") return Small(node, path, 1, 1024, card.sm_count);
   if (node.key == "numa") return Small(node, path, 0, 1023, card.numa);
@@ -186,10 +194,11 @@ bool Binder::CardKey(const YamlNode& node, const char* path, Card& card) {
     card.cc_minor = static_cast<int32_t>(minor);
     return true;
   }
-  return Unknown(node, "",
-                 "model, memory_mib, context_mib, kernel_ns, sm_count, numa, nvswitch_links, "
-                 "power_w, compute_capability; on a card also count, uuid, minor, pci_bus_id, "
-                 "health_script");
+  return Unknown(
+      node, "",
+      "model, memory_mib, context_mib, module_kib, kernel_ns, sm_count, numa, nvswitch_links, "
+      "power_w, compute_capability; on a card also count, uuid, minor, pci_bus_id, "
+      "health_script");
 }
 
 bool Binder::HealthScript(const YamlNode& list, const char* path, Card& card) {
@@ -435,6 +444,20 @@ bool Binder::Failures(const YamlNode& map) {
   return true;
 }
 
+bool Binder::HiddenPids(const YamlNode& node) {
+  set_.hide_all_pids = node.kind == Kind::kScalar && node.text == "all";
+  if (set_.hide_all_pids) return true;
+  if (!IsKind(node, Kind::kList, "hidden_pids", "all, or a list of pids")) return false;
+  for (const YamlNode* n = node.first_child; n != nullptr; n = n->next) {
+    if (set_.hidden_pid_count == kMaxHiddenPids) return Expected(*n, "hidden_pids", "at most 32");
+    if (!Small(*n, "hidden_pids", 1, 0x7fffffff, set_.hidden_pids[set_.hidden_pid_count])) {
+      return false;
+    }
+    ++set_.hidden_pid_count;
+  }
+  return true;
+}
+
 // No two cards may share what names them.
 bool Binder::Distinct(const YamlNode& cards) {
   for (int a = 0; a < set_.count; ++a) {
@@ -476,6 +499,18 @@ bool Binder::Document(const YamlNode& root) {
     } else if (n->key == "data") {
       set_.keep_data = n->text == "kept";
       ok = n->text == "kept" || n->text == "discarded" || Expected(*n, "data", "kept or discarded");
+    } else if (n->key == "pid_offset") {
+      ok = Small(*n, "pid_offset", 0, 1'000'000'000, set_.pid_offset);
+    } else if (n->key == "hidden_pids") {
+      ok = HiddenPids(*n);
+    } else if (n->key == "scheduling") {
+      set_.slice_ns = n->text == "time_sliced" ? slice_ns_ : 0;
+      ok = n->text == "fifo" || n->text == "time_sliced" ||
+           Expected(*n, "scheduling", "fifo or time_sliced");
+    } else if (n->key == "slice_us") {
+      ok = Number(*n, "slice_us", 50, 1'000'000, value);
+      slice_ns_ = static_cast<int64_t>(value) * 1000;
+      if (set_.slice_ns != 0) set_.slice_ns = slice_ns_;
     } else if (n->key == "defaults") {
       defaults = n;
     } else if (n->key == "cards") {
@@ -485,9 +520,10 @@ bool Binder::Document(const YamlNode& root) {
     } else if (n->key == "failures") {
       ok = Failures(*n);
     } else {
-      ok = Unknown(*n, "",
-                   "driver, cuda, seed, utilization_window_ms, pool_chunk_mib, data, "
-                   "defaults, cards, links, failures");
+      ok = Unknown(
+          *n, "",
+          "driver, cuda, seed, utilization_window_ms, pool_chunk_mib, data, "
+          "scheduling, slice_us, pid_offset, hidden_pids, defaults, cards, links, failures");
     }
     if (!ok) return false;
   }
@@ -558,8 +594,61 @@ char* ReadWhole(const char* path, size_t& size, int64_t& modified_ns, ReadError&
   return text;
 }
 
+// One item of FAKEGPU_FAIL: "cuMemAlloc:every=7:code=2:latency_us=50".
+bool ParseFault(std::string_view item, Fault& fault) {
+  bool first = true;
+  for (std::string_view rest = item; !rest.empty();) {
+    const size_t colon = rest.find(':');
+    const std::string_view part = Slice(rest, 0, colon);
+    rest = colon == std::string_view::npos ? std::string_view{} : Slice(rest, colon + 1);
+    const size_t equals = part.find('=');
+    uint64_t value = 0;
+    if (first) {
+      if (!CopyText(fault.function, part)) return false;
+    } else if (equals == std::string_view::npos || !ParseUnsigned(Slice(part, equals + 1), value) ||
+               value > 1'000'000'000) {
+      return false;
+    } else if (Slice(part, 0, equals) == "every") {
+      fault.every = static_cast<uint32_t>(value);
+    } else if (Slice(part, 0, equals) == "code") {
+      fault.code = static_cast<int32_t>(value);
+    } else if (Slice(part, 0, equals) == "latency_us") {
+      fault.latency_us = static_cast<uint32_t>(value);
+    } else {
+      return false;
+    }
+    first = false;
+  }
+  const bool name = item.starts_with("cu") || item.starts_with("nvml");
+  return name && (fault.every != 0) == (fault.code != 0);
+}
+
+void ApplyFaults(CardSet& set) {
+  const char* list = getenv("FAKEGPU_FAIL");
+  if (list == nullptr) return;
+  for (std::string_view rest = list; !rest.empty();) {
+    const size_t comma = rest.find(',');
+    const std::string_view item = Slice(rest, 0, comma);
+    rest = comma == std::string_view::npos ? std::string_view{} : Slice(rest, comma + 1);
+    Fault fault;
+    if (set.fault_count == kMaxFaults || !ParseFault(item, fault)) {
+      Complain("FAKEGPU_FAIL: expected items such as cuMemAlloc:every=7:code=2, got \"%.*s\"",
+               SIM_SV(item));
+      continue;
+    }
+    set.faults[set.fault_count++] = fault;
+  }
+}
+
 void ApplyEnvironment(CardSet& set) {
   uint64_t value = 0;
+  ApplyFaults(set);
+  if (EnvUnsigned("FAKEGPU_PID_OFFSET", value) && value <= 1'000'000'000) {
+    set.pid_offset = static_cast<int32_t>(value);
+  }
+  if (EnvUnsigned("FAKEGPU_CUDA", value) && value >= 9000 && value < 100'000) {
+    set.cuda_version = static_cast<int32_t>(value);
+  }
   if (EnvUnsigned("FAKEGPU_COUNT", value) && value < static_cast<uint64_t>(set.count)) {
     set.count = static_cast<int>(value);
   }
@@ -567,6 +656,14 @@ void ApplyEnvironment(CardSet& set) {
   if (driver != nullptr && *driver != '\0') CopyText(set.driver_version, driver);
   if (EnvUnsigned("FAKEGPU_UTIL_MS", value) && value >= 20 && value <= 5000) {
     set.utilization_window_ns = value * 1'000'000;
+  }
+  const char* scheduling = getenv("FAKEGPU_SCHEDULING");
+  if (scheduling != nullptr && strcmp(scheduling, "time_sliced") == 0) {
+    if (set.slice_ns == 0) set.slice_ns = 2'000'000;
+  } else if (scheduling != nullptr && strcmp(scheduling, "fifo") == 0) {
+    set.slice_ns = 0;
+  } else if (scheduling != nullptr && *scheduling != '\0') {
+    Complain("FAKEGPU_SCHEDULING: expected fifo or time_sliced, got \"%s\"", scheduling);
   }
   for (int i = 0; i < set.count; ++i) {
     Card& card = set.cards[i];
@@ -606,6 +703,18 @@ bool LoadCards(const char* path, CardSet& set, ReadError& error) {
   }
   if (ok) ApplyEnvironment(set);
   return ok;
+}
+
+bool FaultMeans(const char* fault, const char* function) {
+  const size_t size = strlen(fault);
+  if (strncmp(fault, function, size) != 0) return false;
+  for (const char* rest = function + size; *rest != '\0';) {
+    if (strcmp(rest, "_ptsz") == 0 || strcmp(rest, "_ptds") == 0) return true;
+    if (rest[0] != '_' || rest[1] != 'v' || rest[2] < '0' || rest[2] > '9') return false;
+    for (rest += 2; *rest >= '0' && *rest <= '9'; ++rest) {
+    }
+  }
+  return true;
 }
 
 Health HealthAt(const CardSet& set, const Card& card, int64_t now_ns) {

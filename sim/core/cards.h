@@ -14,6 +14,7 @@ namespace hami::sim {
 inline constexpr int kMaxCards = 32;
 inline constexpr int kMaxHealthSteps = 16;
 inline constexpr int kMaxFaults = 32;
+inline constexpr int kMaxHiddenPids = 32;
 
 // PCIe distance of two cards, values of nvmlGpuTopologyLevel_t.
 enum class PcieLevel : uint8_t {
@@ -44,6 +45,7 @@ struct Card {
   int32_t numa = -1;  // -1: the machine tells nothing
   uint64_t memory_bytes = 0;
   uint64_t context_bytes = 0;  // what one context of one process takes
+  uint64_t module_bytes = 0;   // what a loaded module takes whose image does not tell
   uint64_t kernel_ns = 0;      // duration of a kernel that names none
   uint32_t sm_count = 0;
   int32_t cc_major = 0, cc_minor = 0;
@@ -55,7 +57,7 @@ struct Card {
 };
 
 // Every `every`-th call of a function in a process returns `code`; each call takes `latency_us`
-// more.
+// more. A name without version stands for all forms of the function.
 struct Fault {
   char function[64] = "";
   uint32_t every = 0;  // 0: never fails
@@ -70,6 +72,11 @@ struct CardSet {
   uint64_t utilization_window_ns = 1'000'000'000;
   uint64_t pool_chunk_bytes = 2ull << 20;
   bool keep_data = false;
+  int32_t pid_offset = 0;  // what NVML adds to every pid, as another pid namespace would
+  bool hide_all_pids = false;
+  int32_t hidden_pids[kMaxHiddenPids] = {};  // processes that NVML does not tell of
+  int hidden_pid_count = 0;
+  int64_t slice_ns = 0;  // of a time-sliced card; 0: first come, first served
   int count = 0;
   Card cards[kMaxCards];
   uint8_t nvlinks[kMaxCards][kMaxCards] = {};  // direct links from row to column
@@ -85,6 +92,9 @@ bool ParseCards(const char* text, size_t size, CardSet& set, ReadError& error);
 // Reads the file and applies the FAKEGPU_* overrides. A null path gives FAKEGPU_COUNT default
 // cards.
 bool LoadCards(const char* path, CardSet& set, ReadError& error);
+
+// Whether a fault's name means this exported function.
+bool FaultMeans(const char* fault, const char* function);
 
 // State of a card at a time (CLOCK_REALTIME ns) by its script: kOk or kLost.
 Health HealthAt(const CardSet& set, const Card& card, int64_t now_ns);

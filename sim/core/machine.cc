@@ -67,6 +67,7 @@ bool Machine::Start(const void* self, State state) {
       }
     }
     failed_ = !ok;
+    if (ok) slice_ns_ = cards().slice_ns;
     for (int i = 0; ok && i < cards().count; ++i) {
       if (IsVisible(location_, cards().cards[i])) visible_[visible_count_++] = i;
     }
@@ -99,7 +100,7 @@ int Machine::InjectSlowly(FaultPoint& point) {
     const CardSet& set = cards();
     const Fault* found = nullptr;
     for (int i = 0; i < set.fault_count; ++i) {
-      if (std::string_view(set.faults[i].function) == point.function) found = &set.faults[i];
+      if (FaultMeans(set.faults[i].function, point.function)) found = &set.faults[i];
     }
     point.fault.store(found, std::memory_order_relaxed);
     point.generation.store(generation, std::memory_order_release);

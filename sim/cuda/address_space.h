@@ -15,7 +15,17 @@ struct Context;
 struct Pool;
 struct Mapping;
 
-enum class BlockKind : uint8_t { kDevice, kManaged, kPooled, kHost, kReserved };
+// kIpc ends with its last close, kForeign (imported otherwise) when it is freed.
+enum class BlockKind : uint8_t {
+  kDevice,
+  kManaged,
+  kPooled,
+  kHost,
+  kReserved,
+  kGraph,
+  kIpc,
+  kForeign,
+};
 
 struct Block {
   uint64_t base = 0;
@@ -27,8 +37,14 @@ struct Block {
   Context* context = nullptr;
   Pool* pool = nullptr;
   Mapping* mappings = nullptr;  // of a reserved range, by address
+  uint64_t source = 0;          // what an imported block stands for
+  uint32_t opens = 0;           // of an IPC handle
+  uint32_t graph_nodes = 0;     // nodes that allocate a graph's block
+  bool is_allocated = false;    // a graph's block: between its allocation and its end
+  bool is_orphan = false;       // a graph's block: allocated, and its graph is gone
   Block* previous = nullptr;    // blocks of one context
   Block* next = nullptr;
+  Block* next_managed = nullptr;  // blocks with pages on a card; Driver::managed_mutex_
 };
 
 class AddressSpace {

@@ -1,21 +1,11 @@
 // Arrays: opaque memory of the card, charged by its real size.
-#include "sim/cuda/driver.h"
+#include "sim/cuda/array.h"
 
 namespace hami::sim {
 
-struct Array : Tagged {
-  static constexpr uint32_t kTag = 0x41525259;
-  static constexpr int kList = 5;
-  Context* context = nullptr;
-  int card = -1;
-  uint64_t charged = 0;
-  CudaArray3dDescriptor shape = {};
-};
-
 namespace {
 
-// Bytes of one channel; 0 for a format that is not simulated.
-uint64_t ElementBytes(int format) {
+uint64_t ChannelBytes(int format) {
   switch (format) {
     case 0x01:
     case 0x08:
@@ -33,9 +23,18 @@ uint64_t ElementBytes(int format) {
   }
 }
 
+}  // namespace
+
+uint64_t ElementBytes(const CudaArray3dDescriptor& shape) {
+  return ChannelBytes(shape.format) * shape.channels;
+}
+
+namespace {
+
 int MakeArray(Driver& driver, Array** out, const CudaArray3dDescriptor& shape) {
   SIM_CUDA_CONTEXT();
-  const uint64_t element = ElementBytes(shape.format);
+  SIM_CUDA_UNSAFE();
+  const uint64_t element = ChannelBytes(shape.format);
   const bool channels_ok = shape.channels == 1 || shape.channels == 2 || shape.channels == 4;
   if (element == 0 || !channels_ok || shape.width == 0) return kCudaInvalidValue;
   uint64_t size = element * shape.channels;
@@ -95,5 +94,91 @@ SIM_CUDA cuArray3DGetDescriptor_v2(CudaArray3dDescriptor* out, Array* array) {
   SIM_CUDA_OUT(out);
   if (!IsLive(array)) return kCudaInvalidHandle;
   *out = array->shape;
+  return kCudaSuccess;
+}
+
+namespace {
+
+struct MemoryRequirements {
+  size_t size, alignment;
+  uint32_t reserved[4];
+};
+constexpr size_t kAlignment = 512;
+
+void EndArray(Driver& driver, Array* array) {
+  driver.ledger().Give(array->card, array->charged, Kind::kArray);
+  driver.Delete(array);
+}
+
+size_t Halved(size_t extent, unsigned times) {
+  if (extent == 0) return 0;
+  return extent >> times == 0 ? 1 : extent >> times;
+}
+
+}  // namespace
+
+SIM_CUDA cuArrayGetMemoryRequirements(MemoryRequirements* out, Array* array, CudaDevice) {
+  SIM_CUDA_CALL(cuArrayGetMemoryRequirements);
+  SIM_CUDA_OUT(out);
+  if (!IsLive(array)) return kCudaInvalidHandle;
+  *out = {array->charged, kAlignment, {}};
+  return kCudaSuccess;
+}
+
+SIM_CUDA cuMipmappedArrayCreate(MipmappedArray** out, const CudaArray3dDescriptor* descriptor,
+                                unsigned levels) {
+  SIM_CUDA_CALL(cuMipmappedArrayCreate);
+  SIM_CUDA_OUT(out);
+  SIM_CUDA_OUT(descriptor);
+  if (levels == 0) return kCudaInvalidValue;
+  size_t longest = descriptor->width;
+  if (descriptor->height > longest) longest = descriptor->height;
+  if (descriptor->depth > longest) longest = descriptor->depth;
+  unsigned possible = 1;
+  while (possible < MipmappedArray::kMostLevels && longest >> possible != 0) ++possible;
+  auto* mipmap = driver.New<MipmappedArray>();
+  if (mipmap == nullptr) return kCudaOutOfMemory;
+  for (unsigned level = 0; level < (levels < possible ? levels : possible); ++level) {
+    CudaArray3dDescriptor shape = *descriptor;
+    shape.width = Halved(shape.width, level);
+    shape.height = Halved(shape.height, level);
+    shape.depth = Halved(shape.depth, level);
+    const int code = MakeArray(driver, &mipmap->levels[level], shape);
+    if (code != kCudaSuccess) {
+      for (unsigned made = 0; made < mipmap->count; ++made) EndArray(driver, mipmap->levels[made]);
+      driver.Delete(mipmap);
+      return code;
+    }
+    ++mipmap->count;
+  }
+  *out = mipmap;
+  return kCudaSuccess;
+}
+SIM_CUDA cuMipmappedArrayGetLevel(Array** out, MipmappedArray* mipmap, unsigned level) {
+  SIM_CUDA_CALL(cuMipmappedArrayGetLevel);
+  SIM_CUDA_OUT(out);
+  if (!IsLive(mipmap)) return kCudaInvalidHandle;
+  if (level >= mipmap->count) return kCudaInvalidValue;
+  *out = mipmap->levels[level];
+  return kCudaSuccess;
+}
+SIM_CUDA cuMipmappedArrayDestroy(MipmappedArray* mipmap) {
+  SIM_CUDA_CALL(cuMipmappedArrayDestroy);
+  if (!IsLive(mipmap)) return kCudaInvalidHandle;
+  for (unsigned level = 0; level < mipmap->count; ++level) {
+    EndArray(driver, mipmap->levels[level]);
+  }
+  driver.Delete(mipmap);
+  return kCudaSuccess;
+}
+SIM_CUDA cuMipmappedArrayGetMemoryRequirements(MemoryRequirements* out, MipmappedArray* mipmap,
+                                               CudaDevice) {
+  SIM_CUDA_CALL(cuMipmappedArrayGetMemoryRequirements);
+  SIM_CUDA_OUT(out);
+  if (!IsLive(mipmap)) return kCudaInvalidHandle;
+  *out = {0, kAlignment, {}};
+  for (unsigned level = 0; level < mipmap->count; ++level) {
+    out->size += mipmap->levels[level]->charged;
+  }
   return kCudaSuccess;
 }

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "sim/core/text.h"
+#include "sim/cuda/graph.h"
 
 namespace hami::sim {
 namespace {
@@ -103,7 +104,7 @@ bool Driver::ChooseOne(std::string_view token) {
   return true;
 }
 
-int Driver::Charge(int index, uint64_t bytes, Kind kind) {
+int Driver::TryCharge(int index, uint64_t bytes, Kind kind) {
   machine_.Refresh();
   const Card& there = card(index);
   if (there.health_count != 0 &&
@@ -112,6 +113,52 @@ int Driver::Charge(int index, uint64_t bytes, Kind kind) {
   }
   if (ledger().Take(index, bytes, there.memory_bytes, kind)) return kCudaSuccess;
   return ledger().Holds() ? kCudaOutOfMemory : kCudaUnknown;
+}
+
+int Driver::Charge(int index, uint64_t bytes, Kind kind) {
+  for (;;) {
+    const int code = TryCharge(index, bytes, kind);
+    if (code != kCudaOutOfMemory || !EvictManaged(index, bytes)) return code;
+  }
+}
+
+int Driver::ChargeManaged(Block* block) {
+  uint64_t bytes = block->size;
+  while (bytes != 0) {
+    const int code = TryCharge(block->card, bytes, Kind::kData);
+    if (code == kCudaSuccess) break;
+    if (code != kCudaOutOfMemory) return code;
+    const uint64_t total = card(block->card).memory_bytes;
+    const uint64_t used = ledger().Used(block->card);
+    const uint64_t room = used < total ? total - used : 0;
+    bytes = room < bytes ? room : bytes / 2;  // others may be quicker
+  }
+  MutexGuard guard(managed_mutex_);
+  block->charged = bytes;
+  block->next_managed = managed_;
+  managed_ = block;
+  return kCudaSuccess;
+}
+
+// Managed pages of this process move to the host when the card is full. True: some did.
+bool Driver::EvictManaged(int index, uint64_t bytes) {
+  MutexGuard guard(managed_mutex_);
+  uint64_t freed = 0;
+  for (Block* block = managed_; block != nullptr && freed < bytes; block = block->next_managed) {
+    if (block->card != index || block->charged == 0) continue;
+    const uint64_t part = block->charged < bytes - freed ? block->charged : bytes - freed;
+    block->charged -= part;
+    freed += part;
+  }
+  if (freed != 0) ledger().Give(index, freed, Kind::kData);
+  return freed != 0;
+}
+
+void Driver::ForgetManaged(Block* block) {
+  MutexGuard guard(managed_mutex_);
+  Block** at = &managed_;
+  while (*at != nullptr && *at != block) at = &(*at)->next_managed;
+  if (*at != nullptr) *at = block->next_managed;
 }
 
 int Driver::MakeContext(CudaDevice ordinal, Context** made) {
@@ -140,6 +187,7 @@ void Driver::FreeBlock(Block* block) {
     (block->previous == nullptr ? block->context->blocks : block->previous->next) = block->next;
     if (block->next != nullptr) block->next->previous = block->previous;
   }
+  if (block->kind == BlockKind::kManaged) ForgetManaged(block);
   if (block->pool != nullptr) {
     GiveToPool(*block->pool, block->size);
   } else if (block->charged != 0) {
@@ -148,10 +196,18 @@ void Driver::FreeBlock(Block* block) {
   addresses_.Free(block);
 }
 
+bool Driver::IsDone(int card, int64_t mark) { return machine_.timeline().Done(card, mark); }
+void Driver::Await(int card, int64_t mark) {
+  if (mark != 0) machine_.timeline().Await(card, mark);
+}
+int64_t Driver::DoneAt(int card, int64_t mark) { return machine_.timeline().DoneAt(card, mark); }
+
 void Driver::DestroyContext(Context* context) {
+  EndGraphMemoryOf(*this, context);
   {
     MutexGuard guard(memory_mutex);
     while (context->blocks != nullptr) FreeBlock(context->blocks);
+    EndModulesOf(*this, context);
   }
   ledger().Give(context->card, context->charged, Kind::kContext);
   Delete(context);

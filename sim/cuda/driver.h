@@ -1,9 +1,9 @@
 // The simulated libcuda.so.1: what all its exported functions share.
 //
-// One Driver per process; any thread may call any function. Lock order: context_mutex,
-// memory_mutex, then the ledger's own. The current context is a stack per thread, as in the real
-// driver. Contexts, streams and events are never given back to libc: a stale handle is recognised,
-// not followed into freed memory.
+// One Driver per process; any thread may call any function. Lock order: graph_mutex,
+// context_mutex, memory_mutex, then the ledger's own. The current context is a stack per thread, as
+// in the real driver. Contexts, streams and events are never given back to libc: a stale handle is
+// recognised, not followed into freed memory.
 #pragma once
 
 #include <pthread.h>
@@ -24,22 +24,41 @@ struct Tagged {
   Tagged* next_free = nullptr;
 };
 
+struct Capture;
+struct GraphNode;
+
+// Nodes that something depends on. Owns its array.
+struct NodeList {
+  GraphNode** items = nullptr;
+  int count = 0;
+  int capacity = 0;
+};
+
 struct CudaStream : Tagged {
   static constexpr int kList = 0;
   static constexpr uint32_t kTag = 0x53545245;
   Context* context = nullptr;
-  std::atomic<int64_t> last_done_ns{0};
-  std::atomic<int64_t> not_before_ns{0};  // by events waited for
+  std::atomic<int64_t> last{0};           // mark of its last work
+  std::atomic<int64_t> not_before_ns{0};  // by events of other cards waited for
+  std::atomic<uint64_t> host_ticket{0};   // its last host function
   uint32_t flags = 0;
   int32_t priority = 0;
   uint64_t id = 0;
+  Capture* capture = nullptr;  // guarded by graph_mutex, as the next
+  NodeList tail;               // what the next captured node depends on
 };
 
 struct CudaEvent : Tagged {
   static constexpr int kList = 1;
   static constexpr uint32_t kTag = 0x45564e54;
-  std::atomic<int64_t> time_ns{0};  // 0: never recorded
+  std::atomic<int64_t> recorded_ns{0};  // 0: never recorded
+  std::atomic<int64_t> mark{0};
+  std::atomic<int64_t> not_before_ns{0};
+  std::atomic<uint64_t> host_ticket{0};
+  int card = -1;
   uint32_t flags = 0;
+  uint64_t capture_id = 0;  // recorded in this capture; guarded by graph_mutex, as the next
+  NodeList captured;
 };
 
 struct Context : Tagged {
@@ -54,9 +73,18 @@ struct Context : Tagged {
   uint64_t charged = 0;
   uint64_t limits[16] = {1024, 1 << 20, 8 << 20};  // stack, printf FIFO, malloc heap
   Block* blocks = nullptr;
+  struct Module* modules = nullptr;
+  uint32_t sm_count = 0;  // of a green context; 0: the whole card
   CudaStream legacy_stream;
   CudaStream thread_stream;
+  std::atomic<int64_t> blocking_last{0};  // mark of the last work in streams that legacy waits for
 };
+
+// Mark of the last work that what is queued on the stream next has to wait for.
+inline int64_t LastOf(const CudaStream* stream) {
+  return stream == &stream->context->legacy_stream ? stream->context->blocking_last.load()
+                                                   : stream->last.load();
+}
 
 struct Pool : Tagged {
   static constexpr int kList = 3;
@@ -64,6 +92,8 @@ struct Pool : Tagged {
   int card = -1;
   CudaDevice device = 0;
   bool is_default = false;
+  bool is_imported = false;  // allocates nothing here
+  int32_t handle_types = 0;
   bool is_ending = false;  // destroyed by the program, waits for its last block
   uint64_t release_threshold = 0;
   uint64_t reserved = 0, used = 0;
@@ -84,7 +114,7 @@ inline constexpr int kQueueDepth = 1024;
 
 struct LaunchQueue {
   std::atomic<uint64_t> launched{0};
-  std::atomic<int64_t> done_ns[kQueueDepth] = {};
+  std::atomic<int64_t> marks[kQueueDepth] = {};
 };
 
 class Driver {
@@ -113,10 +143,18 @@ class Driver {
   // Books memory; kCudaOutOfMemory when the card is full, other codes when it is gone.
   int Charge(int card, uint64_t bytes, Kind kind);
 
+  // As much of a managed block as the card has room for; the rest stays on the host.
+  int ChargeManaged(Block* block);
+
   // A new context with the memory it takes, and its end with everything in it.
   int MakeContext(CudaDevice device, Context** made);
   void DestroyContext(Context* context);
   void FreeBlock(Block* block);  // memory_mutex held
+
+  // A mark of this process's work on a card.
+  bool IsDone(int card, int64_t mark);
+  void Await(int card, int64_t mark);
+  int64_t DoneAt(int card, int64_t mark);
 
   // Objects behind handles. T has a tag and a list of its own; null when there is no memory.
   template <class T>
@@ -134,11 +172,19 @@ class Driver {
     GiveRoom(T::kList, object);
   }
 
+  // Streams that capture, in all threads: most calls need not look further than that.
+  std::atomic<int> captures{0};
+
+  pthread_mutex_t graph_mutex = PTHREAD_MUTEX_INITIALIZER;    // guards graphs and captures
   pthread_mutex_t context_mutex = PTHREAD_MUTEX_INITIALIZER;  // guards devices_ and their contexts
   pthread_mutex_t memory_mutex = PTHREAD_MUTEX_INITIALIZER;   // guards addresses_, blocks, pools
 
  private:
-  static constexpr int kLists = 8;
+  int TryCharge(int card, uint64_t bytes, Kind kind);
+  bool EvictManaged(int card, uint64_t bytes);
+  void ForgetManaged(Block* block);
+
+  static constexpr int kLists = 24;
 
   void* TakeRoom(int list, size_t size);
   void GiveRoom(int list, Tagged* object);
@@ -154,7 +200,9 @@ class Driver {
   LaunchQueue queues_[kMaxCards] = {};
   std::atomic<uint64_t> next_id_{1};
   Tagged* free_objects_[kLists] = {};
-  pthread_mutex_t object_mutex_ = PTHREAD_MUTEX_INITIALIZER;  // guards free_objects_
+  Block* managed_ = nullptr;
+  pthread_mutex_t managed_mutex_ = PTHREAD_MUTEX_INITIALIZER;  // guards managed_, their `charged`
+  pthread_mutex_t object_mutex_ = PTHREAD_MUTEX_INITIALIZER;   // guards free_objects_
 };
 
 class MutexGuard {
@@ -177,14 +225,27 @@ bool IsLive(const T* object) {
 Context* CurrentContext();
 int RequireContext(Context** context);
 
+// What forbids a potentially unsafe call of this thread: kCudaCaptureUnsupported, and the captures
+// that do so are invalidated. 0: nothing does.
+int RefuseUnsafe(Driver& driver);
+
 // A block of the pool was freed; memory_mutex held.
 void GiveToPool(Pool& pool, uint64_t size);
+
+// A context ends: its modules give their memory back; memory_mutex held.
+void EndModulesOf(Driver& driver, Context* context);
 
 // Pools of the card give back what they need not keep: what a synchronisation does.
 void TrimPools(int card);
 
 // The stream behind a handle; null and the two special values are the context's own streams.
 int ResolveStream(CudaStream* handle, bool per_thread, Context* context, CudaStream** stream);
+
+// Queues kernels on the stream's card; waits while the process has kQueueDepth launches under way.
+void RunOn(CudaStream* stream, int card, int64_t duration_ns, uint64_t kernels);
+
+// Time that a kernel takes: what its handle says, else the card's default.
+int64_t KernelNs(const void* function, int card);
 
 }  // namespace hami::sim
 
@@ -198,5 +259,10 @@ int ResolveStream(CudaStream* handle, bool per_thread, Context* context, CudaStr
 #define SIM_CUDA_CONTEXT()                 \
   ::hami::sim::Context* context = nullptr; \
   if (const int sim_code = ::hami::sim::RequireContext(&context); sim_code != 0) return sim_code
+// For calls that may not be made while a capture forbids them.
+#define SIM_CUDA_UNSAFE()                                                                       \
+  if (driver.captures.load(std::memory_order_relaxed) != 0) {                                   \
+    if (const int sim_code = ::hami::sim::RefuseUnsafe(driver); sim_code != 0) return sim_code; \
+  }
 #define SIM_CUDA_OUT(pointer) \
   if ((pointer) == nullptr) return ::hami::sim::kCudaInvalidValue

@@ -106,7 +106,7 @@ TEST_F(DriverTest, WithoutContextOrInitialisationTheCodesAreTheDrivers) {
     CHILD_CHECK(cuda("cuDeviceGetCount", &count) == 0 && count == 1);
     CHILD_CHECK(cuda("cuMemAlloc_v2", &pointer, size_t{1}) == kCudaInvalidContext);
     CHILD_CHECK(cuda("cuDeviceGet", &count, 1) == kCudaInvalidDevice);
-    CHILD_CHECK(cuda("cuGraphCreate", &pointer, 0u) == kCudaNotSupported);
+    CHILD_CHECK(cuda("cuTexRefCreate", &pointer) == kCudaNotSupported);
     return 0;
   });
 }
@@ -389,6 +389,40 @@ TEST_F(DriverTest, AFunctionNewerThanTheDriverIsNotThere) {
     CHILD_CHECK(cuda("cuDriverGetVersion", &version) == 0 && version == 11080);
     return 0;
   });
+}
+
+TEST_F(DriverTest, AnOlderDriverDoesNotExportWhatCameLater) {
+  WriteCards(std::string("cuda: 11.4\n") + kOneCard);
+  InChild([] {
+    Library cuda("cuda-11.4/libcuda.so.1");
+    CHILD_CHECK(cuda.Symbol("cuMemAllocAsync") != nullptr);
+    CHILD_CHECK(cuda.Symbol("cuLaunchKernel_ptsz") != nullptr);
+    CHILD_CHECK(cuda.Symbol("cuGetProcAddress") != nullptr);
+    CHILD_CHECK(cuda.Symbol("cuGetProcAddress_v2") == nullptr);
+    CHILD_CHECK(cuda.Symbol("cuLibraryLoadData") == nullptr);
+    CHILD_CHECK(cuda("cuInit", 0u) == 0);
+    Library oldest("cuda-10.2/libcuda.so.1");
+    CHILD_CHECK(oldest.Symbol("cuGetProcAddress") == nullptr);
+    CHILD_CHECK(oldest.Symbol("cuGraphLaunch") != nullptr);
+    CHILD_CHECK(oldest.Symbol("cuMemAllocAsync") == nullptr);
+    return 0;
+  });
+}
+
+TEST_F(DriverTest, FailuresCanBeOrderedThroughTheEnvironmentForEveryFormOfAName) {
+  WriteCards(kOneCard);
+  setenv("FAKEGPU_FAIL", "cuMemAlloc:every=7:code=2,cuMemFree:latency_us=1", 1);
+  InChild([] {
+    Cuda cuda;
+    uint64_t pointer = 0;
+    for (int i = 1; i <= 21; ++i) CHILD_CHECK(cuda.Alloc(1, &pointer) == (i % 7 == 0 ? 2 : 0));
+    CHILD_CHECK(cuda.Free(pointer) == 0);
+    for (int i = 1; i <= 10; ++i) {  // another function
+      CHILD_CHECK(cuda("cuMemAllocManaged", &pointer, size_t{1}, 1u) == 0);
+    }
+    return 0;
+  });
+  unsetenv("FAKEGPU_FAIL");
 }
 
 TEST_F(DriverTest, OnlyCardsWhoseDeviceNodeOpensAreThere) {

@@ -1,38 +1,17 @@
 // Memory that a program asks for by size: device, managed, pitched, page-locked host.
-#include "sim/cuda/driver.h"
+#include "sim/cuda/graph.h"
+#include "sim/cuda/stream_forms.h"
 
 using namespace hami::sim;  // NOLINT: mostly exported C functions below
 
 namespace {
 
-// Managed memory leaves the card. True: some was there.
-bool Evict(Driver& driver, Block* block) {
-  if (block->kind != BlockKind::kManaged || block->charged == 0) return false;
-  driver.ledger().Give(block->card, block->charged, Kind::kData);
-  block->charged = 0;
-  return true;
-}
-
-// Room for a block that must stay on the card: managed memory of the same context makes way.
-int ChargeFixed(Driver& driver, Context* context, uint64_t size) {
-  const int code = driver.Charge(context->card, size, Kind::kData);
-  if (code != kCudaOutOfMemory) return code;
-  bool evicted = false;
-  {
-    MutexGuard guard(driver.memory_mutex);
-    for (Block* b = context->blocks; b != nullptr; b = b->next)
-      evicted = Evict(driver, b) || evicted;
-  }
-  return evicted ? driver.Charge(context->card, size, Kind::kData) : code;
-}
-
-// A block in the current context, charged to its card; managed memory is on no card until it is
-// fetched (pages come when they are touched).
+// A block in the current context, charged to its card.
 int AllocateBlock(Driver& driver, Context* context, uint64_t size, BlockKind kind, Block** out) {
   if (size == 0) return kCudaInvalidValue;
-  const bool on_card = kind != BlockKind::kHost && kind != BlockKind::kManaged;
+  const bool on_card = kind == BlockKind::kDevice;
   if (on_card) {
-    if (const int code = ChargeFixed(driver, context, size); code != 0) return code;
+    if (const int code = driver.Charge(context->card, size, Kind::kData); code != 0) return code;
   }
   const bool backed =
       kind == BlockKind::kManaged || kind == BlockKind::kHost || driver.machine().cards().keep_data;
@@ -45,6 +24,12 @@ int AllocateBlock(Driver& driver, Context* context, uint64_t size, BlockKind kin
   block->kind = kind;
   block->card = context->card;
   block->charged = on_card ? size : 0;
+  if (kind == BlockKind::kManaged) {
+    if (const int code = driver.ChargeManaged(block); code != 0) {
+      driver.addresses().Free(block);
+      return code;
+    }
+  }
   block->context = context;
   block->next = context->blocks;
   if (block->next != nullptr) block->next->previous = block;
@@ -57,14 +42,16 @@ int FreeAt(Driver& driver, uint64_t address, bool host) {
   MutexGuard guard(driver.memory_mutex);
   Block* block = driver.addresses().Find(address);
   const bool right_kind = block != nullptr && (block->kind == BlockKind::kHost) == host &&
-                          block->kind != BlockKind::kReserved;
+                          block->kind != BlockKind::kReserved && block->kind != BlockKind::kIpc;
   if (!right_kind || block->base != address) return kCudaInvalidValue;
+  if (block->kind == BlockKind::kGraph) return FreeGraphBlock(driver, block);
   driver.FreeBlock(block);
   return kCudaSuccess;
 }
 
 int AllocateHost(Driver& driver, void** out, size_t size) {
   SIM_CUDA_CONTEXT();
+  SIM_CUDA_UNSAFE();
   SIM_CUDA_OUT(out);
   Block* block = nullptr;
   if (const int code = AllocateBlock(driver, context, size, BlockKind::kHost, &block); code != 0) {
@@ -79,6 +66,7 @@ int AllocateHost(Driver& driver, void** out, size_t size) {
 SIM_CUDA cuMemAlloc_v2(DevicePointer* out, size_t size) {
   SIM_CUDA_CALL(cuMemAlloc_v2);
   SIM_CUDA_CONTEXT();
+  SIM_CUDA_UNSAFE();
   SIM_CUDA_OUT(out);
   Block* block = nullptr;
   const int code = AllocateBlock(driver, context, size, BlockKind::kDevice, &block);
@@ -89,6 +77,7 @@ SIM_CUDA cuMemAlloc_v2(DevicePointer* out, size_t size) {
 SIM_CUDA cuMemAllocManaged(DevicePointer* out, size_t size, unsigned flags) {
   SIM_CUDA_CALL(cuMemAllocManaged);
   SIM_CUDA_CONTEXT();
+  SIM_CUDA_UNSAFE();
   SIM_CUDA_OUT(out);
   constexpr unsigned kGlobal = 1, kHost = 2;
   if (flags != kGlobal && flags != kHost) return kCudaInvalidValue;
@@ -102,6 +91,7 @@ SIM_CUDA cuMemAllocPitch_v2(DevicePointer* out, size_t* pitch, size_t width, siz
                             unsigned element) {
   SIM_CUDA_CALL(cuMemAllocPitch_v2);
   SIM_CUDA_CONTEXT();
+  SIM_CUDA_UNSAFE();
   SIM_CUDA_OUT(out);
   SIM_CUDA_OUT(pitch);
   if (element != 4 && element != 8 && element != 16) return kCudaInvalidValue;
@@ -122,6 +112,7 @@ SIM_CUDA cuMemFree_v2(DevicePointer address) {
   SIM_CUDA_CALL(cuMemFree_v2);
   if (address == 0) return kCudaSuccess;
   SIM_CUDA_CONTEXT();
+  SIM_CUDA_UNSAFE();
   return FreeAt(driver, address, false);
 }
 
@@ -173,6 +164,7 @@ SIM_CUDA cuMemFreeHost(void* pointer) {
   SIM_CUDA_CALL(cuMemFreeHost);
   if (pointer == nullptr) return kCudaSuccess;
   SIM_CUDA_CONTEXT();
+  SIM_CUDA_UNSAFE();
   return FreeAt(driver, reinterpret_cast<uintptr_t>(pointer), true);
 }
 
@@ -210,39 +202,30 @@ SIM_CUDA cuMemAdvise_v2(DevicePointer address, size_t size, int advice, CudaLoca
   return cuMemAdvise(address, size, advice, 0);
 }
 
-// The whole block is fetched, as far as there is room; to anything but its card it leaves.
-SIM_CUDA cuMemPrefetchAsync(DevicePointer address, size_t size, CudaDevice device, void*) {
-  SIM_CUDA_CALL(cuMemPrefetchAsync);
-  MutexGuard guard(driver.memory_mutex);
-  Block* block = driver.addresses().Find(address);
-  if (block == nullptr || block->kind != BlockKind::kManaged ||
-      size > block->size - (address - block->base)) {
-    return kCudaInvalidValue;
-  }
-  Evict(driver, block);
-  if (device < 0 || driver.device(device) == nullptr) return kCudaSuccess;
-  const uint64_t total = driver.card(block->card).memory_bytes;
-  const uint64_t used = driver.ledger().Used(block->card);
-  const uint64_t room = used < total ? total - used : 0;
-  const uint64_t resident = block->size < room ? block->size : room;
-  if (resident != 0 && driver.Charge(block->card, resident, Kind::kData) == kCudaSuccess) {
-    block->charged = resident;
-  }
-  return kCudaSuccess;
+namespace {
+
+int cuMemPrefetchAsyncForm(Driver& driver, bool per_thread, DevicePointer address, size_t size,
+                           CudaDevice, CudaStream* handle) {
+  SIM_CUDA_CONTEXT();
+  Target target;
+  if (const int code = Aim(driver, handle, per_thread, context, &target); code != 0) return code;
+  if (target.capture != nullptr) return RefuseOnCapture(driver, target.stream);
+  return cuMemAdvise(address, size, 0, 0);  // pages move where they are used: a check of the range
 }
-SIM_CUDA cuMemPrefetchAsync_v2(DevicePointer address, size_t size, CudaLocation place, unsigned,
-                               void* stream) {
-  constexpr int kDeviceLocation = 1;
-  return cuMemPrefetchAsync(address, size, place.type == kDeviceLocation ? place.id : -1, stream);
+int cuMemPrefetchAsync_v2Form(Driver& driver, bool per_thread, DevicePointer address, size_t size,
+                              CudaLocation, unsigned, CudaStream* handle) {
+  return cuMemPrefetchAsyncForm(driver, per_thread, address, size, 0, handle);
 }
-SIM_CUDA cuMemPrefetchAsync_ptsz(DevicePointer address, size_t size, CudaDevice device,
-                                 void* stream) {
-  return cuMemPrefetchAsync(address, size, device, stream);
-}
-SIM_CUDA cuMemPrefetchAsync_v2_ptsz(DevicePointer address, size_t size, CudaLocation place,
-                                    unsigned flags, void* stream) {
-  return cuMemPrefetchAsync_v2(address, size, place, flags, stream);
-}
+
+}  // namespace
+
+SIM_STREAM_FORMS(cuMemPrefetchAsync,
+                 (DevicePointer address, size_t size, CudaDevice device, CudaStream* stream),
+                 SIM_ARGS(address, size, device, stream))
+SIM_STREAM_FORMS(cuMemPrefetchAsync_v2,
+                 (DevicePointer address, size_t size, CudaLocation location, unsigned flags,
+                  CudaStream* stream),
+                 SIM_ARGS(address, size, location, flags, stream))
 
 namespace {
 

