@@ -16,8 +16,13 @@
 #define HAMI_ENV_LOG_LEVEL "LIBCUDA_LOG_LEVEL" /* 0..4; unset = errors and warnings only */
 #define HAMI_ENV_NVML_PROCESSES "HAMI_NVML_PROCESSES" /* container, raw; container: NVML lists the
                                                          container's processes by its own pids */
-#define HAMI_ENV_DISABLE_CONTROL "CUDA_DISABLE_CONTROL" /* 1 t T TRUE true True; needs the switch in
-                                                           limits.ro; unset = false */
+#define HAMI_ENV_DISABLE_CONTROL "CUDA_DISABLE_CONTROL" /* 1 t T TRUE true True, 0 f F FALSE false
+                                  False; needs the switch in limits.ro; unset = false */
+#define HAMI_ENV_OVERSUBSCRIBE "CUDA_OVERSUBSCRIBE"     /* bool as above; or the switch in limits.ro */
+/* Accepted as the reference accepts it, where nothing reads it: nobody is ever killed. */
+#define HAMI_ENV_OOM_KILLER "ACTIVE_OOM_KILLER" /* bool as above; true */
+/* Never read: libvgpu.so finds its own functions without a path. */
+#define HAMI_ENV_REDIRECT "CUDA_REDIRECT" /* path */
 
 /* Where things lie when nothing else is said. */
 #define HAMI_DEFAULT_SHARED_CACHE "/tmp/cudevshr.cache"

@@ -63,20 +63,77 @@ bool MayPrint() {
   return now != last && last_line_s.compare_exchange_strong(last, now);
 }
 
+// Bytes of the container that cannot leave the card: what is not managed, and what is asked for.
+// Whoever asks has announced his bytes before he reads this, so of two that ask at once at least
+// one sees both. Too high while books change, never too low.
+uint64_t PhysicalBytes(Attachment& own, unsigned device) {
+  region::Account<> books;
+  uint64_t sum = 0;
+  const unsigned count = books.SlotCount(own.region());
+  for (unsigned i = 0; i < count; ++i) {
+    HamiExtSlot& slot = own.region().ext.slots[i];
+    if (books.LoadState(slot) == HAMI_SLOT_FREE) continue;
+    sum += books.SlotPending(slot, device);
+    for (unsigned kind = 0; kind < HAMI_KINDS; ++kind) {
+      if (kind != HAMI_KIND_MANAGED) sum += books.Load(slot.device[device].bytes[kind]);
+    }
+  }
+  return sum;
+}
+
+bool IsWithinShare(Attachment& own, unsigned device) {
+  const uint64_t share = own.PhysicalShare(device);
+  return share == 0 || PhysicalBytes(own, device) <= share;
+}
+
+// Begins an operation on the card's own memory.
+bool BeginPhysical(Attachment& own, unsigned device, uint64_t bytes) {
+  const auto words = own.words(device);
+  if (!Account<>::Begin(words, bytes, own.MemoryLimit(device))) return false;
+  if (IsWithinShare(own, device)) return true;
+  Account<>::Cancel(words, bytes);
+  return false;
+}
+
+// What a request was refused by, and how full it would have been.
+struct Bound {
+  uint64_t wanted, limit;
+};
+Bound BoundOf(Attachment& own, unsigned device, uint64_t bytes) {
+  const uint64_t limit = own.MemoryLimit(device);
+  const uint64_t used = own.Used(device);
+  const uint64_t share = own.PhysicalShare(device);
+  const bool by_share = share != 0 && bytes <= limit && used <= limit - bytes;
+  if (by_share) return {PhysicalBytes(own, device) + bytes, share};
+  return {used + bytes, limit};
+}
+
 void Refuse(Attachment& own, unsigned device, uint64_t bytes) {
   std::atomic_ref(own.region().ext.header.refused).fetch_add(1, std::memory_order_relaxed);
   if (!MayPrint()) return;
+  const Bound bound = BoundOf(own, device, bytes);
   HAMI_LIMITER_LOG(kError, text.Add("Device ")
                                .Add(uint64_t{device})
                                .Add(" OOM ")
-                               .Add(own.Used(device) + bytes)
+                               .Add(bound.wanted)
                                .Add(" / ")
-                               .Add(own.MemoryLimit(device)));
+                               .Add(bound.limit));
 }
 
 }  // namespace
 
 Reservation Reservation::Of(unsigned device, uint64_t bytes) {
+  Attachment& own = Attachment::Own();
+  if (!own.Join()) return {device, 0, false};
+  const auto begin = [&] { return BeginPhysical(own, device, bytes); };
+  if (bytes < region::kAbsurdBytes && (begin() || WithEveryRelief(own, {device, bytes}, begin))) {
+    return {device, bytes, true};
+  }
+  Refuse(own, device, bytes);
+  return {device, 0, false};
+}
+
+Reservation Reservation::OfAny(unsigned device, uint64_t bytes) {
   Attachment& own = Attachment::Own();
   if (!own.Join()) return {device, 0, false};
   const auto words = own.words(device);
@@ -86,6 +143,13 @@ Reservation Reservation::Of(unsigned device, uint64_t bytes) {
   }
   Refuse(own, device, bytes);
   return {device, 0, false};
+}
+
+bool Reservation::FitsPhysicalShare() const {
+  Attachment& own = Attachment::Own();
+  if (IsWithinShare(own, device_)) return true;
+  own.Settle(device_);  // the dead hold nothing
+  return IsWithinShare(own, device_);
 }
 
 Reservation Reservation::UpTo(unsigned device, uint64_t most) {

@@ -15,9 +15,12 @@ namespace hami::limiter::account {
 
 class Reservation {
  public:
-  // Exactly `bytes`, after everything that can make room has been tried. Prints the reference's
-  // line `Device D OOM NEW / LIMIT` when refused.
+  // Exactly `bytes` of the card's own memory, after everything that can make room has been tried.
+  // Prints the reference's line `Device D OOM NEW / LIMIT` when refused.
   static Reservation Of(unsigned device, uint64_t bytes);
+  // The same where the memory may leave the card, or must be had whatever the physical share is:
+  // the limit alone counts.
+  static Reservation OfAny(unsigned device, uint64_t bytes);
   // As much as there is room for, at most `most`: for what the driver alone knows the size of.
   static Reservation UpTo(unsigned device, uint64_t most);
 
@@ -32,6 +35,9 @@ class Reservation {
 
   bool granted() const { return granted_; }
   uint64_t bytes() const { return bytes_; }
+  // Whether the container's memory that cannot leave the card, this included, is within the
+  // physical share; true when memory is not oversubscribed.
+  bool FitsPhysicalShare() const;
 
   // The driver took `actual`. False: that is more than was reserved and there is no room for the
   // rest; nothing is booked, and the caller must give the memory back to the driver.

@@ -43,7 +43,12 @@ Values Find(const Source& source, const char* name) {
 void ComplainAbout(const Source& source, std::string_view name, std::string_view value,
                    std::string_view expected) {
   sys::Text<384> text;
-  text.Add("invalid value \"").Add(value).Add("\" of ").Add(name).Add(": expected ").Add(expected);
+  text.Add("invalid value \"")
+      .Add(std::string_view(value.data(), value.size() < 200 ? value.size() : 200))
+      .Add("\" of ")
+      .Add(name)
+      .Add(": expected ")
+      .Add(expected);
   source.complain(text.view());
 }
 
@@ -113,12 +118,28 @@ int64_t Integer(const Source& source, const char* name, int64_t lowest, int64_t 
   return fallback;
 }
 
-// The values that Go's strconv.ParseBool takes for true, as in the node plugin.
-bool IsTrue(std::string_view value) {
+// As Go's strconv.ParseBool, which the node plugin reads these with.
+bool Flag(const Source& source, const char* name, bool fallback) {
+  const std::string_view value = Find(source, name).environment;
+  if (value.empty()) return fallback;
   for (std::string_view yes : {"1", "t", "T", "TRUE", "true", "True"}) {
     if (value == yes) return true;
   }
-  return false;
+  for (std::string_view no : {"0", "f", "F", "FALSE", "false", "False"}) {
+    if (value == no) return false;
+  }
+  ComplainAbout(source, name, value, "true or false");
+  return fallback;
+}
+
+// A path that does not fit is no path: cut short it would be another file.
+std::string_view RegionPath(const Source& source) {
+  constexpr size_t kMost = decltype(Settings::region_path)::kMost;
+  const std::string_view path = Find(source, HAMI_ENV_SHARED_CACHE).environment;
+  if (path.size() > kMost) {
+    ComplainAbout(source, HAMI_ENV_SHARED_CACHE, path, "a path of at most 255 characters");
+  }
+  return path.empty() || path.size() > kMost ? HAMI_DEFAULT_SHARED_CACHE : path;
 }
 
 // Whether NVML's lists of processes are to be passed through.
@@ -143,13 +164,14 @@ Settings ReadSettings(Lookup lookup, std::string_view override_text, Complain co
     name.Add(HAMI_ENV_SM_LIMIT_I).Add(uint64_t{i});
     settings.sm_percent[i] = Percent(source, name.c_str(), common);
   }
-  const std::string_view path = Find(source, HAMI_ENV_SHARED_CACHE).environment;
-  settings.region_path.Add(path.empty() ? std::string_view(HAMI_DEFAULT_SHARED_CACHE) : path);
+  settings.region_path.Add(RegionPath(source));
   settings.priority = static_cast<int32_t>(Integer(source, HAMI_ENV_TASK_PRIORITY, 0, 1));
   settings.log_level_set = !Find(source, HAMI_ENV_LOG_LEVEL).environment.empty();
   settings.log_level = static_cast<int>(Integer(source, HAMI_ENV_LOG_LEVEL, 0, 2));
   settings.raw_nvml_processes = AsksForRaw(source);
-  settings.disable_control = IsTrue(Find(source, HAMI_ENV_DISABLE_CONTROL).environment);
+  settings.disable_control = Flag(source, HAMI_ENV_DISABLE_CONTROL, false);
+  settings.oversubscribe = Flag(source, HAMI_ENV_OVERSUBSCRIBE, false);
+  Flag(source, HAMI_ENV_OOM_KILLER, true);  // a malformed value is worth a line
   return settings;
 }
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <vector>
@@ -109,6 +110,85 @@ TEST(SettingsTest, ListsOfProcessesAreTheContainersUnlessRawIsAskedFor) {
   EXPECT_TRUE(complaints.empty());
   EXPECT_FALSE(Read({{"HAMI_NVML_PROCESSES", "RAW"}}).raw_nvml_processes);
   EXPECT_EQ(complaints.size(), 1u);
+}
+
+// Every number syntax of spec A2, through the variable: what the reference made of it stands
+// beside.
+TEST(SettingsTest, EveryNumberSyntaxMeansWhatItSaysOrIsRefusedOnce) {
+  constexpr uint64_t kRefused = ~uint64_t{0};
+  struct Case {
+    const char* text;
+    uint64_t bytes;
+  };
+  for (const Case& c : {Case{"3000m", 3000 * kMi},
+                        {"3000M", 3000 * kMi},
+                        {" 3000 m ", 3000 * kMi},
+                        {"1Gi", 1024 * kMi},      // 1 byte
+                        {"1gb", 1024 * kMi},      // 1 byte
+                        {"512MiB", 512 * kMi},    // 512 bytes
+                        {"0.5g", 512 * kMi},      // no limit
+                        {"1.5 GiB", 1536 * kMi},  // 1 byte
+                        {"010g", 10240 * kMi},    // 8 GiB
+                        {"0x200m", 512 * kMi},
+                        {"536870912", 512 * kMi},
+                        {"524288k", 512 * kMi},
+                        {"1t", 1024 * 1024 * kMi},
+                        {"0", 0},
+                        {"0m", 0},
+                        {"", 0},
+                        {"-1", kRefused},
+                        {"1e9", kRefused},
+                        {"1,5g", kRefused},
+                        {"3000mm", kRefused},
+                        {"unlimited", kRefused},
+                        {"99999999999999999999", kRefused},
+                        {"99999999999t", kRefused}}) {
+    const Settings s = Read({{"CUDA_DEVICE_MEMORY_LIMIT_0", c.text}});
+    EXPECT_EQ(s.memory_limit[0], c.bytes == kRefused ? 0 : c.bytes) << c.text;
+    EXPECT_EQ(complaints.size(), c.bytes == kRefused ? 1u : 0u) << c.text;
+  }
+}
+
+TEST(SettingsTest, EachMalformedVariableIsNamedOnceWithItsValue) {
+  const std::map<std::string, std::string> malformed = {
+      {"CUDA_DEVICE_MEMORY_LIMIT", "a"},
+      {"CUDA_DEVICE_MEMORY_LIMIT_7", "b"},
+      {"CUDA_DEVICE_SM_LIMIT", "c"},
+      {"CUDA_DEVICE_SM_LIMIT_15", "-1"},
+      {"CUDA_TASK_PRIORITY", "d"},
+      {"LIBCUDA_LOG_LEVEL", "e"},
+      {"CUDA_DISABLE_CONTROL", "yes"},
+      {"CUDA_OVERSUBSCRIBE", "on"},
+      {"ACTIVE_OOM_KILLER", "never"},
+      {"CUDA_DEVICE_MEMORY_SHARED_CACHE", std::string(256, 'x')}};
+  Read(malformed);
+  EXPECT_EQ(complaints.size(), malformed.size());
+  for (const auto& [name, value] : malformed) {
+    const std::string named = "\" of " + name + ": expected ";
+    const auto count = std::count_if(
+        complaints.begin(), complaints.end(),
+        [&](const std::string& said) { return said.find(named) != std::string::npos; });
+    EXPECT_EQ(count, 1) << name;
+  }
+}
+
+TEST(SettingsTest, APathThatDoesNotFitIsNotCutIntoAnother) {
+  const std::string longest(255, 'x');
+  EXPECT_EQ(Read({{"CUDA_DEVICE_MEMORY_SHARED_CACHE", longest}}).region_path.view(), longest);
+  EXPECT_TRUE(complaints.empty());
+  EXPECT_EQ(Read({{"CUDA_DEVICE_MEMORY_SHARED_CACHE", longest + "y"}}).region_path.view(),
+            "/tmp/cudevshr.cache");
+}
+
+TEST(SettingsTest, OversubscriptionIsAskedForAsThePluginWritesIt) {
+  EXPECT_TRUE(Read({{"CUDA_OVERSUBSCRIBE", "true"}}).oversubscribe);
+  EXPECT_FALSE(Read({{"CUDA_OVERSUBSCRIBE", "false"}}).oversubscribe);
+  EXPECT_FALSE(Read({}).oversubscribe);
+}
+
+TEST(SettingsTest, VariablesThatNothingReadsAreAccepted) {
+  Read({{"CUDA_REDIRECT", "/somewhere"}, {"ACTIVE_OOM_KILLER", "0"}});
+  EXPECT_TRUE(complaints.empty());
 }
 
 TEST(SettingsTest, LogLevelAndPriorityAreStrict) {

@@ -115,7 +115,7 @@ CUresult Create(CUcontext* context, CUdevice device, uint64_t before, Call call,
   if (found < 0) return call();
   const auto index = static_cast<unsigned>(found);
   const uint64_t learned = LearnedSize(index).load();
-  Reservation room = learned != 0 ? Reservation::Of(index, learned)
+  Reservation room = learned != 0 ? Reservation::OfAny(index, learned)
                                   : Reservation::UpTo(index, kUnknownContextBytes);
   if (!room.granted()) return CUDA_ERROR_OUT_OF_MEMORY;
   const auto seen = learned != 0 ? std::nullopt : nvml::ProcessesOn(index);

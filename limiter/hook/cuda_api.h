@@ -104,6 +104,16 @@ struct CUarrayMapInfo {
 static_assert(sizeof(CUarrayMapInfo) == 96);
 inline constexpr int CU_MEM_OPERATION_TYPE_MAP = 1;
 
+struct CUipcMemHandle {
+  uint8_t bytes[64];
+};
+inline constexpr unsigned CU_MEM_ATTACH_GLOBAL = 1;
+inline constexpr int CU_MEM_ADVISE_SET_PREFERRED_LOCATION = 3;
+inline constexpr int CU_MEM_ADVISE_SET_ACCESSED_BY = 5;
+inline constexpr int CU_POINTER_ATTRIBUTE_HOST_POINTER = 4;
+inline constexpr int CU_POINTER_ATTRIBUTE_IS_MANAGED = 8;
+inline constexpr int CU_DEVICE_ATTRIBUTE_CONCURRENT_MANAGED_ACCESS = 89;
+
 inline constexpr int CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT = 5;
 inline constexpr int CU_GRAPH_MEM_ATTR_USED_MEM_CURRENT = 0;
 inline constexpr int CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT = 2;
@@ -147,6 +157,9 @@ inline constexpr int CU_LIMIT_MALLOC_HEAP_SIZE = 2;
   X(cuMemAllocPitch, (CUdeviceptr_v1 * pointer, unsigned* pitch, unsigned width, unsigned height,  \
                       unsigned element))                                                           \
   X(cuMemAllocManaged, (CUdeviceptr * pointer, size_t bytes, unsigned flags))                      \
+  X(cuPointerGetAttribute, (void* data, int attribute, CUdeviceptr pointer))                       \
+  X(cuPointerGetAttributes, (unsigned count, int* attributes, void** data, CUdeviceptr pointer))   \
+  X(cuIpcGetMemHandle, (CUipcMemHandle * handle, CUdeviceptr pointer))                             \
   X(cuMemFree_v2, (CUdeviceptr pointer))                                                           \
   X(cuMemFree, (CUdeviceptr_v1 pointer))                                                           \
   X(cuMemAllocAsync, (CUdeviceptr * pointer, size_t bytes, CUstream stream))                       \
@@ -248,26 +261,29 @@ inline constexpr int CU_LIMIT_MALLOC_HEAP_SIZE = 2;
   X(cuDeviceTotalMem, (unsigned* bytes, CUdevice device))
 
 // What it only calls.
-#define HAMI_CUDA_CALLS(X)                                                                 \
-  X(cuDeviceGetCount, (int* count))                                                        \
-  X(cuDeviceGetUuid, (CUuuid * uuid, CUdevice device))                                     \
-  X(cuDeviceGetUuid_v2, (CUuuid * uuid, CUdevice device))                                  \
-  X(cuCtxGetCurrent, (CUcontext * context))                                                \
-  X(cuCtxGetDevice, (CUdevice * device))                                                   \
-  X(cuDevicePrimaryCtxGetState, (CUdevice device, unsigned* flags, int* active))           \
-  X(cuDeviceGetMemPool, (CUmemoryPool * pool, CUdevice device))                            \
-  X(cuMemPoolGetAttribute, (CUmemoryPool pool, int attribute, void* value))                \
-  X(cuDeviceGetDefaultMemPool, (CUmemoryPool * pool, CUdevice device))                     \
-  X(cuCtxGetLimit, (size_t * value, int limit))                                            \
-  X(cuGraphGetNodes, (CUgraph graph, CUgraphNode * nodes, size_t * count))                 \
-  X(cuGraphNodeGetType, (CUgraphNode node, int* type))                                     \
-  X(cuGraphChildGraphNodeGetGraph, (CUgraphNode node, CUgraph * graph))                    \
-  X(cuGraphMemAllocNodeGetParams, (CUgraphNode node, CUDA_MEM_ALLOC_NODE_PARAMS * params)) \
-  X(cuDeviceGetGraphMemAttribute, (CUdevice device, int attribute, void* value))           \
-  X(cuStreamIsCapturing, (CUstream stream, int* status))                                   \
-  X(cuArrayGetMemoryRequirements,                                                          \
-    (CUDA_ARRAY_MEMORY_REQUIREMENTS * out, CUarray array, CUdevice device))                \
-  X(cuMipmappedArrayGetMemoryRequirements,                                                 \
+#define HAMI_CUDA_CALLS(X)                                                                   \
+  X(cuDeviceGetCount, (int* count))                                                          \
+  X(cuDeviceGetUuid, (CUuuid * uuid, CUdevice device))                                       \
+  X(cuDeviceGetAttribute, (int* value, int attribute, CUdevice device))                      \
+  X(cuMemAdvise, (CUdeviceptr pointer, size_t bytes, int advice, CUdevice device))           \
+  X(cuMemAdvise_v2, (CUdeviceptr pointer, size_t bytes, int advice, CUmemLocation location)) \
+  X(cuDeviceGetUuid_v2, (CUuuid * uuid, CUdevice device))                                    \
+  X(cuCtxGetCurrent, (CUcontext * context))                                                  \
+  X(cuCtxGetDevice, (CUdevice * device))                                                     \
+  X(cuDevicePrimaryCtxGetState, (CUdevice device, unsigned* flags, int* active))             \
+  X(cuDeviceGetMemPool, (CUmemoryPool * pool, CUdevice device))                              \
+  X(cuMemPoolGetAttribute, (CUmemoryPool pool, int attribute, void* value))                  \
+  X(cuDeviceGetDefaultMemPool, (CUmemoryPool * pool, CUdevice device))                       \
+  X(cuCtxGetLimit, (size_t * value, int limit))                                              \
+  X(cuGraphGetNodes, (CUgraph graph, CUgraphNode * nodes, size_t * count))                   \
+  X(cuGraphNodeGetType, (CUgraphNode node, int* type))                                       \
+  X(cuGraphChildGraphNodeGetGraph, (CUgraphNode node, CUgraph * graph))                      \
+  X(cuGraphMemAllocNodeGetParams, (CUgraphNode node, CUDA_MEM_ALLOC_NODE_PARAMS * params))   \
+  X(cuDeviceGetGraphMemAttribute, (CUdevice device, int attribute, void* value))             \
+  X(cuStreamIsCapturing, (CUstream stream, int* status))                                     \
+  X(cuArrayGetMemoryRequirements,                                                            \
+    (CUDA_ARRAY_MEMORY_REQUIREMENTS * out, CUarray array, CUdevice device))                  \
+  X(cuMipmappedArrayGetMemoryRequirements,                                                   \
     (CUDA_ARRAY_MEMORY_REQUIREMENTS * out, CUmipmappedArray array, CUdevice device))
 
 extern "C" {

@@ -17,8 +17,10 @@ Memory ShareOf(unsigned index, Memory physical) {
   Attachment& own = Attachment::Own();
   const uint64_t limit = own.MemoryLimit(index);
   if (limit == 0) return physical;
-  const uint64_t total = Smaller(limit, physical.total);
   const uint64_t used = own.Used(index);
+  // What does not fit the card leaves it.
+  if (own.PagesOut(index)) return {used >= limit ? 0 : limit - used, limit};
+  const uint64_t total = Smaller(limit, physical.total);
   return {Smaller(used >= total ? 0 : total - used, physical.free), total};
 }
 
@@ -41,8 +43,10 @@ CUresult TotalMem(Size* bytes, CUdevice device, Call call) {
   if (result != CUDA_SUCCESS || bytes == nullptr) return result;
   const int index = hami::limiter::hook::IndexOf(device);
   if (index < 0) return result;
-  const uint64_t limit = Attachment::Own().MemoryLimit(static_cast<unsigned>(index));
-  if (limit != 0) *bytes = static_cast<Size>(Smaller(limit, *bytes));
+  Attachment& own = Attachment::Own();
+  const uint64_t limit = own.MemoryLimit(static_cast<unsigned>(index));
+  const bool pages = own.PagesOut(static_cast<unsigned>(index));
+  if (limit != 0) *bytes = static_cast<Size>(pages ? limit : Smaller(limit, *bytes));
   return result;
 }
 

@@ -1,6 +1,7 @@
 // Plain device memory: alloc, pitched, managed, free.
 #include "abi/region.h"
 #include "limiter/account/charge.h"
+#include "limiter/hook/managed.h"
 #include "limiter/hook/pool.h"
 #include "limiter/hook/prologue.h"
 
@@ -44,15 +45,52 @@ CUresult Book(Reservation& room, const Record& record) {
   return CUDA_ERROR_OUT_OF_MEMORY;
 }
 
+// Device memory where it fits the physical share and the card has it, else managed memory. `ask`:
+// the program's own call; `taken`: bytes that it has taken of the card.
+template <class Pointer, class Ask, class Taken>
+CUresult AllocateEither(const Current& current, Pointer* pointer, uint64_t bytes, Ask ask,
+                        Taken taken) {
+  Reservation room = Reservation::OfAny(current.index, bytes);
+  if (!room.granted()) return CUDA_ERROR_OUT_OF_MEMORY;
+  const CUresult result = room.FitsPhysicalShare() ? ask() : CUDA_ERROR_OUT_OF_MEMORY;
+  if (result == CUDA_SUCCESS) {
+    return Book(room, PointerRecord(current, *pointer, taken(), HAMI_KIND_DATA));
+  }
+  // A pointer of 32 bits cannot hold what the driver may answer.
+  if (result != CUDA_ERROR_OUT_OF_MEMORY || sizeof *pointer < sizeof(CUdeviceptr)) return result;
+  CUdeviceptr managed = 0;
+  const CUresult instead = hami::limiter::hook::AllocateDisguised(current, bytes, &managed);
+  if (instead != CUDA_SUCCESS) return instead;
+  *pointer = static_cast<Pointer>(managed);
+  Record record = PointerRecord(current, managed, bytes, HAMI_KIND_MANAGED);
+  hami::limiter::hook::MarkDisguised(record);
+  return Book(room, record);
+}
+
 template <class Pointer, class Call>
-CUresult Allocate(Pointer* pointer, uint64_t bytes, uint8_t kind, Call call) {
+CUresult Allocate(Pointer* pointer, uint64_t bytes, Call call) {
   const Current current = CurrentDevice();
   if (!current.valid || pointer == nullptr || bytes == 0) return call();
+  if (hami::limiter::hook::MayDisguise()) {
+    return AllocateEither(current, pointer, bytes, call, [bytes] { return bytes; });
+  }
   Reservation room = Reservation::Of(current.index, bytes);
   if (!room.granted()) return CUDA_ERROR_OUT_OF_MEMORY;
   const CUresult result = call();
   if (result != CUDA_SUCCESS) return result;
-  return Book(room, PointerRecord(current, *pointer, bytes, kind));
+  return Book(room, PointerRecord(current, *pointer, bytes, HAMI_KIND_DATA));
+}
+
+// The program's own managed memory: it may leave the card.
+template <class Call>
+CUresult AllocateManaged(CUdeviceptr* pointer, uint64_t bytes, Call call) {
+  const Current current = CurrentDevice();
+  if (!current.valid || pointer == nullptr || bytes == 0) return call();
+  Reservation room = Reservation::OfAny(current.index, bytes);
+  if (!room.granted()) return CUDA_ERROR_OUT_OF_MEMORY;
+  const CUresult result = call();
+  if (result != CUDA_SUCCESS) return result;
+  return Book(room, PointerRecord(current, *pointer, bytes, HAMI_KIND_MANAGED));
 }
 
 template <class Pointer, class Pitch, class Call>
@@ -65,6 +103,17 @@ CUresult AllocatePitched(Pointer* pointer, Pitch* pitch, uint64_t width, uint64_
     return call();
   }
   if (padded < width || __builtin_mul_overflow(padded, height, &expected)) expected = UINT64_MAX;
+  if (hami::limiter::hook::MayDisguise()) {
+    // Managed memory has no pitch of its own: the expected one holds unless the driver has chosen.
+    *pitch = static_cast<Pitch>(padded);
+    const auto ask = [&] {
+      const CUresult result = call();
+      if (result != CUDA_SUCCESS) *pitch = static_cast<Pitch>(padded);
+      return result;
+    };
+    return AllocateEither(current, pointer, expected, ask,
+                          [&] { return uint64_t{*pitch} * height; });
+  }
   Reservation room = Reservation::Of(current.index, expected);
   if (!room.granted()) return CUDA_ERROR_OUT_OF_MEMORY;
   const CUresult result = call();
@@ -83,17 +132,17 @@ extern "C" {
 
 CUresult cuMemAlloc_v2(CUdeviceptr* pointer, size_t bytes) {
   HAMI_ACT(cuMemAlloc_v2, pointer, bytes);
-  return Allocate(pointer, bytes, HAMI_KIND_DATA, [&] { return real(pointer, bytes); });
+  return Allocate(pointer, bytes, [&] { return real(pointer, bytes); });
 }
 
 CUresult cuMemAlloc(CUdeviceptr_v1* pointer, unsigned bytes) {
   HAMI_ACT(cuMemAlloc, pointer, bytes);
-  return Allocate(pointer, bytes, HAMI_KIND_DATA, [&] { return real(pointer, bytes); });
+  return Allocate(pointer, bytes, [&] { return real(pointer, bytes); });
 }
 
 CUresult cuMemAllocManaged(CUdeviceptr* pointer, size_t bytes, unsigned flags) {
   HAMI_ACT(cuMemAllocManaged, pointer, bytes, flags);
-  return Allocate(pointer, bytes, HAMI_KIND_MANAGED, [&] { return real(pointer, bytes, flags); });
+  return AllocateManaged(pointer, bytes, [&] { return real(pointer, bytes, flags); });
 }
 
 CUresult cuMemAllocPitch_v2(CUdeviceptr* pointer, size_t* pitch, size_t width, size_t height,

@@ -5,6 +5,7 @@
 #include "limiter/account/charge.h"
 #include "limiter/hook/context.h"
 #include "limiter/hook/graph.h"
+#include "limiter/hook/managed.h"
 #include "limiter/hook/pool.h"
 #include "limiter/nvml/cards.h"
 #include "limiter/region/attachment.h"
@@ -116,7 +117,9 @@ int IndexOf(CUdevice ordinal) {
   const int8_t known = index_of[ordinal].load(std::memory_order_relaxed);
   if (known > 0) return known - 1;
   const int index = AskIndexOf(ordinal);
-  if (index >= 0) index_of[ordinal].store(static_cast<int8_t>(index + 1));
+  if (index < 0) return index;
+  LearnPaging(static_cast<unsigned>(index), ordinal);
+  index_of[ordinal].store(static_cast<int8_t>(index + 1));
   return index;
 }
 
@@ -155,6 +158,7 @@ Current CurrentDevice() {
 void ForgetContexts() { context_generation.fetch_add(1, std::memory_order_acq_rel); }
 
 void ReleaseRecord(const account::Record& record) {
+  if (IsDisguised(record)) ForgetDisguised();
   if (record.kind == HAMI_KIND_POOL) {
     PoolFreed(record);
   } else if (record.device >= 0) {

@@ -117,6 +117,8 @@ void Attachment::MapOnce() {
     path_ = sys::Text<256>().Add(std::string_view(
         limits_->region_path, strnlen(limits_->region_path, sizeof limits_->region_path)));
   }
+  oversubscribed_ = settings_.oversubscribe ||
+                    (limits_ != nullptr && (limits_->switches & HAMI_LIMITS_OVERSUBSCRIBE) != 0);
   if (settings_.log_level_set) {
     HAMI_LIMITER_LOG(kMessage, text.Add("Initializing....."));
   }
@@ -162,7 +164,7 @@ void Attachment::OpenOnePath() {
 void Attachment::JoinOnce() {
   if (state_.load(std::memory_order_relaxed) == kOff) return;
   if (lock_fd_ < 0 && !path_.view().empty()) {  // forked child: the parent's lock is not ours
-    SetLock(OpenLock(path_.c_str()));
+    OpenOwnLock();
   }
   self_ = OwnIdentity();
   slots_.Bind(region_, lock_fd_, self_);
@@ -198,7 +200,19 @@ uint64_t Attachment::MemoryLimit(unsigned device) const {
   if (entry > 0) {
     limit = LowerLimit(limit, RelaxedLoad(limits_->devices[entry - 1].memory_limit));
   }
+  if (oversubscribed_ && !CanPage(device)) limit = LowerLimit(limit, ShareOnFile(device));
   return limit;
+}
+
+uint64_t Attachment::ShareOnFile(unsigned device) const {
+  const uint64_t share = RelaxedLoad(region_->ext.header.devices[device].phys_share);
+  const int8_t entry = limits_index_[device].load(std::memory_order_relaxed);
+  return entry == 0 ? share
+                    : LowerLimit(share, RelaxedLoad(limits_->devices[entry - 1].phys_share));
+}
+
+uint64_t Attachment::PhysicalShare(unsigned device) const {
+  return PagesOut(device) ? ShareOnFile(device) : 0;
 }
 
 // A value in the environment that equals the initial limit is the creator's own and must not hold a
@@ -237,6 +251,17 @@ void Attachment::SetLock(int fd) {
   lock_inode_ = status.st_ino;
 }
 
+// Again, by path: there may be another file by now, whose locks say nothing about this region. Then
+// there is no lock, and identity alone tells who lives.
+void Attachment::OpenOwnLock() {
+  const int fd = OpenLock(path_.c_str());
+  struct stat status;
+  const bool other = fd >= 0 && lock_inode_ != 0 && sys::Stat(fd, &status) == 0 &&
+                     (status.st_dev != lock_device_ || status.st_ino != lock_inode_);
+  if (other) sys::Close(fd);
+  SetLock(other ? -1 : fd);
+}
+
 // Programs that become daemons close all descriptors; the number may be another file's by now.
 bool Attachment::LockIsOurs() const {
   struct stat status;
@@ -249,7 +274,7 @@ void Attachment::RetakeLock() {
   const int slot = slot_.load(std::memory_order_relaxed);
   if (path_.view().empty() || slot < 0) return;
   if (!LockIsOurs()) {
-    SetLock(OpenLock(path_.c_str()));
+    OpenOwnLock();
     slots_.Bind(region_, lock_fd_, self_);
   }
   if (lock_fd_ >= 0) TryLockRange(lock_fd_, HAMI_LOCK_SLOTS + static_cast<uint64_t>(slot), 1);
@@ -266,7 +291,7 @@ void Attachment::LookAround() {
   {
     const sys::Guard guard(turn_);
     if (slot_.load(std::memory_order_relaxed) < 0 && !path_.view().empty()) {
-      if (!LockIsOurs()) SetLock(OpenLock(path_.c_str()));
+      if (!LockIsOurs()) OpenOwnLock();
       self_ = OwnIdentity();
       slots_.Bind(region_, lock_fd_, self_);
     }

@@ -35,6 +35,15 @@ class Attachment {
 
   // Bytes that this process may bring the container to on a device now; 0 = no limit.
   uint64_t MemoryLimit(unsigned device) const;
+  // Bytes of the card's own memory that the container may hold at a time, the rest being managed
+  // memory that can leave it (spec C5); 0 = memory is not oversubscribed.
+  uint64_t PhysicalShare(unsigned device) const;
+  // Whether the container was promised more than its physical share.
+  bool oversubscribed() const { return oversubscribed_; }
+  // Whether what does not fit the card may leave it.
+  bool PagesOut(unsigned device) const { return oversubscribed_ && CanPage(device); }
+  // A card whose managed memory cannot leave it: the physical share is the limit.
+  void ForbidPaging(unsigned device) { unpaged_.fetch_or(1u << device, std::memory_order_relaxed); }
   // Bytes that the container uses on a device.
   uint64_t Used(unsigned device) const { return BytesOf(UsedTagged(device)); }
   // With the tag that tells whether they have changed meanwhile.
@@ -73,7 +82,12 @@ class Attachment {
   void OpenLimits(const char* region_path);
   void OpenOnePath();
   uint64_t Wish(unsigned device) const;
+  uint64_t ShareOnFile(unsigned device) const;
+  bool CanPage(unsigned device) const {
+    return (unpaged_.load(std::memory_order_relaxed) >> device & 1) == 0;
+  }
   void SetLock(int fd);
+  void OpenOwnLock();
   bool LockIsOurs() const;
   void RetakeLock();
   void GlanceAgain(uint64_t now);
@@ -81,6 +95,8 @@ class Attachment {
   sys::Lock turn_;
   std::atomic<uint32_t> state_{kNew};
   std::atomic<bool> enabled_{true};
+  bool oversubscribed_ = false;
+  std::atomic<uint32_t> unpaged_{0};  // bit d: ForbidPaging(d)
   std::atomic<int> slot_{-1};
   std::atomic<uint64_t> looked_{0};  // sys::Ticks
   uint32_t epoch_ = 0;

@@ -209,6 +209,30 @@ TEST_F(AttachmentTest, AForkedChildTakesASlotOfItsOwn) {
   EXPECT_EQ(own.region().ext.header.reaped, 1u);  // the child's
 }
 
+// Locks on another file say nothing about this region: a neighbour there would seem to live or to
+// be dead by mistake.
+TEST_F(AttachmentTest, AForkedChildTakesNoLockOnAFileThatReplacedItsRegion) {
+  Attachment own;
+  ASSERT_TRUE(own.Join());
+  const std::string path = folder_ + "/r.cache";
+  ASSERT_EQ(rename(path.c_str(), (folder_ + "/other.cache").c_str()), 0);
+  Attachment newcomer;
+  ASSERT_TRUE(newcomer.Join());
+  const pid_t child = fork();
+  if (child == 0) {
+    own.AfterFork();
+    const bool joined = own.Join();
+    _exit(joined && own.region().ext.header.reaped == 0 ? 0 : 1);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(newcomer.region().v1.proc_num, 1);
+  newcomer.Settle(0);
+  EXPECT_EQ(newcomer.region().ext.header.reaped, 0u);
+  EXPECT_EQ(own.region().v1.proc_num, 2);  // the child's slot is in its own region
+}
+
 // Programs that become daemons close every descriptor.
 TEST_F(AttachmentTest, ALostLockIsTakenAgain) {
   Attachment own;

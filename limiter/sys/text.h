@@ -12,6 +12,8 @@ namespace hami::limiter::sys {
 template <size_t kCapacity>
 class Text {
  public:
+  static constexpr size_t kMost = kCapacity - 1;  // characters
+
   Text& Add(std::string_view piece) {
     for (char c : piece) {
       if (size_ + 1 < kCapacity) data_[size_++] = c;

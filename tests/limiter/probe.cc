@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -406,6 +407,26 @@ std::string CloseRegion() {
   return "0";
 }
 
+std::string Attribute(const Args& a) {
+  uint64_t value = 0;
+  const int result =
+      Call("cuPointerGetAttribute", static_cast<void*>(&value), static_cast<int>(Number(a[1])),
+           static_cast<unsigned long long>(Number(a[2])));
+  return Answer(result, value);
+}
+
+// IS_MANAGED and HOST_POINTER in one call.
+std::string Attributes(const Args& a) {
+  unsigned managed = 7;
+  void* host = nullptr;
+  int attributes[] = {8, 4};
+  void* values[] = {&managed, &host};
+  const int result =
+      Call("cuPointerGetAttributes", 2u, static_cast<int*>(attributes), static_cast<void**>(values),
+           static_cast<unsigned long long>(Number(a[1])));
+  return Answer(result, managed) + " " + std::to_string(reinterpret_cast<uint64_t>(host));
+}
+
 // A child of fork runs the rest of the line's command and says its answer.
 std::string Fork(const std::string& command);
 
@@ -510,6 +531,12 @@ std::string Execute(const std::string& line) {
   if (c == "endexec") return Answer(Call("cuGraphExecDestroy", p(1)));
   if (c == "gtrim") return Answer(Call("cuDeviceGraphMemTrim", static_cast<int>(n(1))));
   if (c == "setlimit") return Answer(Call("cuCtxSetLimit", static_cast<int>(n(1)), n(2)));
+  if (c == "attribute") return Attribute(a);
+  if (c == "attributes") return Attributes(a);
+  if (c == "export") {
+    char handle[64];
+    return Answer(Call("cuIpcGetMemHandle", static_cast<char*>(handle), Number(a[1]) + 0ull));
+  }
   if (c == "stress") return Stress(a);
   if (c == "lookup") return Lookup(a);
   if (c == "find") return Find(a);
@@ -549,9 +576,40 @@ std::string Fork(const std::string& commands) {
   return answer;
 }
 
+// PROBE_MOUNTS, in a mount namespace of its own: "bind:FILE:PLACE;tmpfs:SIZE:PLACE;ro:PLACE;".
+bool Mount(const std::string& word) {
+  std::istringstream in(word);
+  std::string kind, from, place;
+  std::getline(in, kind, ':');
+  if (kind != "ro") std::getline(in, from, ':');
+  std::getline(in, place, ':');
+  if (kind == "bind") return mount(from.c_str(), place.c_str(), "", MS_BIND, nullptr) == 0;
+  if (kind == "tmpfs") {
+    return mount("none", place.c_str(), "tmpfs", 0, ("size=" + from).c_str()) == 0;
+  }
+  return mount(place.c_str(), place.c_str(), "", MS_BIND, nullptr) == 0 &&
+         mount("", place.c_str(), "", MS_BIND | MS_REMOUNT | MS_RDONLY, nullptr) == 0;
+}
+
+bool MountAll(const char* words) {
+  if (unshare(CLONE_NEWNS) != 0 || mount("", "/", "", MS_REC | MS_PRIVATE, nullptr) != 0) {
+    return false;
+  }
+  std::istringstream in(words);
+  for (std::string word; std::getline(in, word, ';');) {
+    if (!word.empty() && !Mount(word)) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 int main() {
+  const char* mounts = getenv("PROBE_MOUNTS");
+  if (mounts != nullptr && !MountAll(mounts)) {
+    fprintf(stderr, "probe: %s: %s\n", mounts, strerror(errno));
+    return 1;
+  }
   if (getenv("PROBE_UNSHARE") != nullptr && unshare(CLONE_NEWPID) == 0) {
     const pid_t child = fork();
     if (child != 0) {

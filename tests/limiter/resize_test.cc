@@ -5,10 +5,12 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "platform/region/limits_file.h"
 #include "platform/region/mapped_region.h"
 #include "platform/region/region_file.h"
+#include "platform/region/verify.h"
 #include "tests/limiter/session.h"
 
 namespace hami::limiter::testing {
@@ -109,6 +111,31 @@ TEST_F(ResizeTest, AForkedChildHasTheLimitOfNow) {
   Resize(600);
   const std::string answers = parent->Ask("fork init;ctx;total 0;alloc " + Text(345 * kMi));
   EXPECT_EQ(answers, "0;0;0 " + Text(600 * kMi) + ";2 0;");
+}
+
+// What an operator runs beside a working container must not cry wolf.
+TEST_F(ResizeTest, VerifyFindsNothingWrongBesideProcessesAtWorkAndUnderKills) {
+  std::vector<std::unique_ptr<Probe>> probes;
+  for (int i = 0; i < 3; ++i) probes.push_back(Start());
+  for (auto& probe : probes) probe->Send("stress 2 2 " + Text(100 * kMi));
+  auto region = region::MappedRegion::Open(container_.region_path(), true);
+  ASSERT_TRUE(region);
+  const auto problems = [&] {
+    std::string text;
+    for (const region::Finding& finding : region::Verify(*region)) {
+      if (finding.severity == region::Severity::kProblem) text += finding.what + "\n";
+    }
+    return text;
+  };
+  for (int i = 0; i < 200; ++i) ASSERT_EQ(problems(), "");
+  probes.back()->Kill();
+  probes.pop_back();
+  for (int i = 0; i < 50; ++i) region->Clean();
+  for (auto& probe : probes) probe->Receive();
+  region->Clean();
+  EXPECT_EQ(problems(), "");
+  EXPECT_EQ(region->Look().cards[0].used, Bytes{int64_t{2 * kContext}});
+  EXPECT_EQ(container_.CardUsed(0), 2 * kContext);
 }
 
 TEST_F(ResizeTest, AUsersLowerWishHoldsWhenTheLimitIsRaised) {

@@ -1,6 +1,5 @@
 #include "platform/region/verify.h"
 
-#include <algorithm>
 #include <optional>
 #include <set>
 
@@ -123,38 +122,23 @@ void CheckCard(const MappedRegion& region, const CardUsage& card, unsigned index
   }
 }
 
-// Only the owner writes it, so it is right whenever the owner is at rest.
-void CheckMirror(const MappedRegion& region, const ProcessUsage& process, Findings& findings) {
-  for (size_t i = 0; i < process.cards.size(); ++i) {
-    const ProcessCard& card = process.cards[i];
-    const auto total = static_cast<int64_t>(region.words().v1.procs[process.slot].used[i].total);
-    if (card.pending.value != 0 || total == card.Total().value) continue;
-    findings.Problem("slot " + std::to_string(process.slot) + ", card " + Text(i) +
-                     ": old readers see " + std::to_string(total) + " bytes, it holds " +
-                     std::to_string(card.Total().value));
-  }
-}
-
-bool SameCards(const ProcessUsage& a, const ProcessUsage& b) {
-  if (a.cards.size() != b.cards.size()) return false;
-  for (size_t i = 0; i < a.cards.size(); ++i) {
-    if (a.cards[i].Total() != b.cards[i].Total() || a.cards[i].pending != b.cards[i].pending) {
-      return false;
-    }
-  }
-  return true;
-}
-
-// A process is at rest if two looks at it show the same.
-bool IsAtRest(const ProcessUsage& process, const Snapshot& later) {
-  return std::any_of(later.processes.begin(), later.processes.end(), [&](const ProcessUsage& p) {
-    return p.slot == process.slot && p.pid == process.pid && SameCards(p, process);
-  });
+// What old readers see is changed within the owner's operations, which `pending` counts: between
+// two equal readings of it with nothing begun, both must say the same.
+void CheckMirror(HamiRegion& region, unsigned index, unsigned card, Findings& findings) {
+  HamiExtSlot& slot = region.ext.slots[index];
+  const uint64_t before = Books::Load(slot.pending[card]);
+  uint64_t held = 0;
+  for (uint64_t& bytes : slot.device[card].bytes) held += Books::Load(bytes);
+  const uint64_t shown = Books::Load(region.v1.procs[index].used[card].total);
+  const bool at_rest =
+      limiter::region::BytesOf(before) == 0 && Books::Load(slot.pending[card]) == before;
+  if (!at_rest || shown == held || Books::LoadState(slot) != HAMI_SLOT_LIVE) return;
+  findings.Problem("slot " + Text(index) + ", card " + Text(card) + ": old readers see " +
+                   Text(shown) + " bytes, it holds " + Text(held));
 }
 
 void CheckProcesses(const MappedRegion& region, const Snapshot& look, Findings& findings) {
   const bool sums = region.known_block();
-  const Snapshot later = region.Look();
   int64_t dead_bytes = 0;
   int dead = 0, lost = 0, unknown = 0;
   for (const ProcessUsage& process : look.processes) {
@@ -172,7 +156,9 @@ void CheckProcesses(const MappedRegion& region, const Snapshot& look, Findings& 
       case ProcessLife::kAlive:
         break;
     }
-    if (sums && process.ours && IsAtRest(process, later)) CheckMirror(region, process, findings);
+    for (unsigned card = 0; sums && process.ours && card < process.cards.size(); ++card) {
+      CheckMirror(region.words(), static_cast<unsigned>(process.slot), card, findings);
+    }
   }
   if (dead > 0) {
     findings.Note(std::to_string(dead) + " slots of dead processes hold " +
