@@ -4,6 +4,7 @@
 
 #include "abi/region.h"
 #include "limiter/account/charge.h"
+#include "limiter/core/governor.h"
 #include "limiter/hook/prologue.h"
 #include "limiter/nvml/cards.h"
 #include "limiter/region/attachment.h"
@@ -44,6 +45,7 @@ void ForgetContext(CUcontext context) {
   const auto record = OwnRecords().Take(Space::kContext, owner);
   if (record) release(*record);
   hami::limiter::hook::ForgetContexts();
+  hami::limiter::core::Governor::Own().ForgetContext(context);
 }
 
 // Size of the context made between the two looks at NVML, learned for everybody.

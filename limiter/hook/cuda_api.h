@@ -15,6 +15,9 @@ using CUevent = void*;
 using CUarray = void*;
 using CUmipmappedArray = void*;
 using CUmemoryPool = void*;
+using CUfunction = void*;
+using CUgraph = void*;
+using CUgraphExec = void*;
 using CUmemGenericAllocationHandle = unsigned long long;
 
 inline constexpr CUresult CUDA_SUCCESS = 0;
@@ -62,11 +65,60 @@ struct CUDA_ARRAY_MEMORY_REQUIREMENTS {
   unsigned reserved[4];
 };
 
+struct CUlaunchConfig {
+  unsigned grid[3], block[3], shared;
+  CUstream stream;
+  void* attributes;
+  unsigned attribute_count;
+};
+struct CUDA_LAUNCH_PARAMS {
+  CUfunction function;
+  unsigned grid[3], block[3], shared;
+  CUstream stream;
+  void** parameters;
+};
+
 inline constexpr int CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT = 5;
+
+#define HAMI_CUDA_LAUNCH_HOOKS(X)                                                                \
+  X(cuLaunchKernel,                                                                              \
+    (CUfunction function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,       \
+     unsigned bz, unsigned shared, CUstream stream, void** parameters, void** extra))            \
+  X(cuLaunchKernel_ptsz,                                                                         \
+    (CUfunction function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,       \
+     unsigned bz, unsigned shared, CUstream stream, void** parameters, void** extra))            \
+  X(cuLaunchKernelEx,                                                                            \
+    (const CUlaunchConfig* config, CUfunction function, void** parameters, void** extra))        \
+  X(cuLaunchKernelEx_ptsz,                                                                       \
+    (const CUlaunchConfig* config, CUfunction function, void** parameters, void** extra))        \
+  X(cuLaunchCooperativeKernel,                                                                   \
+    (CUfunction function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,       \
+     unsigned bz, unsigned shared, CUstream stream, void** parameters))                          \
+  X(cuLaunchCooperativeKernel_ptsz,                                                              \
+    (CUfunction function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,       \
+     unsigned bz, unsigned shared, CUstream stream, void** parameters))                          \
+  X(cuLaunchCooperativeKernelMultiDevice,                                                        \
+    (CUDA_LAUNCH_PARAMS * list, unsigned count, unsigned flags))                                 \
+  X(cuLaunch, (CUfunction function))                                                             \
+  X(cuLaunchGrid, (CUfunction function, int width, int height))                                  \
+  X(cuLaunchGridAsync, (CUfunction function, int width, int height, CUstream stream))            \
+  X(cuGraphLaunch, (CUgraphExec graph, CUstream stream))                                         \
+  X(cuGraphLaunch_ptsz, (CUgraphExec graph, CUstream stream))                                    \
+  X(cuStreamBeginCapture, (CUstream stream))                                                     \
+  X(cuStreamBeginCapture_ptsz, (CUstream stream))                                                \
+  X(cuStreamBeginCapture_v2, (CUstream stream, int mode))                                        \
+  X(cuStreamBeginCapture_v2_ptsz, (CUstream stream, int mode))                                   \
+  X(cuStreamBeginCaptureToGraph, (CUstream stream, CUgraph graph, const void* dependencies,      \
+                                  const void* data, size_t count, int mode))                     \
+  X(cuStreamBeginCaptureToGraph_ptsz, (CUstream stream, CUgraph graph, const void* dependencies, \
+                                       const void* data, size_t count, int mode))                \
+  X(cuStreamEndCapture, (CUstream stream, CUgraph * graph))                                      \
+  X(cuStreamEndCapture_ptsz, (CUstream stream, CUgraph * graph))
 
 // X(name, parameters): what this library puts itself in front of. Where two names may be one
 // function of the driver, the newer comes first: it is the one whose types then hold.
 #define HAMI_CUDA_HOOKS(X)                                                                        \
+  HAMI_CUDA_LAUNCH_HOOKS(X)                                                                       \
   X(cuInit, (unsigned flags))                                                                     \
   X(cuGetProcAddress_v2,                                                                          \
     (const char* symbol, void** function, int version, uint64_t flags, int* status))              \
@@ -136,6 +188,17 @@ inline constexpr int CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT = 5;
   X(cuDeviceGetMemPool, (CUmemoryPool * pool, CUdevice device))                  \
   X(cuMemPoolGetAttribute, (CUmemoryPool pool, int attribute, void* value))      \
   X(cuStreamIsCapturing, (CUstream stream, int* status))                         \
+  X(cuStreamIsCapturing_ptsz, (CUstream stream, int* status))                    \
+  X(cuThreadExchangeStreamCaptureMode, (int* mode))                              \
+  X(cuStreamGetCtx, (CUstream stream, CUcontext * context))                      \
+  X(cuCtxPushCurrent_v2, (CUcontext context))                                    \
+  X(cuCtxPopCurrent_v2, (CUcontext * context))                                   \
+  X(cuEventCreate, (CUevent * event, unsigned flags))                            \
+  X(cuEventDestroy_v2, (CUevent event))                                          \
+  X(cuEventRecord, (CUevent event, CUstream stream))                             \
+  X(cuEventRecord_ptsz, (CUevent event, CUstream stream))                        \
+  X(cuEventQuery, (CUevent event))                                               \
+  X(cuEventElapsedTime, (float* milliseconds, CUevent start, CUevent end))       \
   X(cuArrayGetMemoryRequirements,                                                \
     (CUDA_ARRAY_MEMORY_REQUIREMENTS * out, CUarray array, CUdevice device))      \
   X(cuMipmappedArrayGetMemoryRequirements,                                       \

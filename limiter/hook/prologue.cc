@@ -3,6 +3,8 @@
 #include <cstring>
 
 #include "limiter/account/charge.h"
+#include "limiter/core/governor.h"
+#include "limiter/core/helper.h"
 #include "limiter/hook/pool.h"
 #include "limiter/nvml/cards.h"
 #include "limiter/region/attachment.h"
@@ -38,6 +40,8 @@ void InForkedChild() {
   Attachment::Own().AfterFork();
   records.AfterFork();
   ForgetPoolsAfterFork();
+  core::Governor::Own().AfterFork();
+  core::Helper::Own().AfterFork();
   start_turn.Reset();
   context_generation.fetch_add(1);
 }

@@ -33,6 +33,13 @@ class Attachment {
 
   // Bytes that this process may bring the container to on a device now; 0 = no limit.
   uint64_t MemoryLimit(unsigned device) const;
+  // Percent of a device's time that the container may use now; 100 = no limit.
+  uint32_t CorePercent(unsigned device) const;
+  // HAMI_POLICY_*: the administrator's, else the environment's.
+  uint32_t CorePolicy() const;
+  const HamiLimitsPage* limits_page() const { return limits_; }
+  // This process's slot; -1: none.
+  int slot() const { return slot_.load(std::memory_order_relaxed); }
   // Bytes that the container uses on a device.
   uint64_t Used(unsigned device) const {
     return BytesOf(Account<>::Load(region_->ext.header.devices[device].used_total));
@@ -62,6 +69,7 @@ class Attachment {
   void OpenLimits(const char* region_path);
   void OpenOnePath();
   uint64_t Wish(unsigned device) const;
+  uint32_t CoreWish(unsigned device) const;
   void SetLock(int fd);
   bool LockIsOurs() const;
   void RetakeLock();
@@ -82,6 +90,7 @@ class Attachment {
   sys::Text<256> path_;
   std::atomic<int8_t> limits_index_[HAMI_EXT_DEVICES];  // entry of limits.ro + 1, 0 = none
   std::atomic<uint64_t> wish_[HAMI_EXT_DEVICES];        // bytes, 0 = none
+  std::atomic<uint32_t> core_wish_[HAMI_EXT_DEVICES];   // percent, 0 = none
 };
 
 }  // namespace hami::limiter::region
