@@ -1,5 +1,5 @@
 # What a person types here. Each explains itself with --help.
-.PHONY: help build test soak demo demo-down deps format
+.PHONY: help build test bench soak demo demo-down deps format
 .DEFAULT_GOAL := help
 
 help: ## this text
@@ -14,6 +14,9 @@ build: deps ## release programs in build/release/bin, libraries in build/release
 
 test: ## build and run everything that must never break (what CI runs)
 	tools/test
+
+bench: ## how fast what matters is: figures, never a test (tools/bench --help)
+	tools/bench
 
 soak: ## hours of kills, resumable (tools/soak --help)
 	tools/soak

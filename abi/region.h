@@ -22,6 +22,11 @@ enum {
   HAMI_REGION_FILE_SIZE = 4194304,
 };
 
+/* Bits of HamiExtHeader.feature_bits. */
+#define HAMI_FEATURE_UNKNOWN_ABI                                                  \
+  UINT64_C(1) /* a program was given a form of a hooked function that the library \
+                 does not know: what it takes is not limited */
+
 #define HAMI_EXT_MAGIC UINT64_C(0x31505043494d4148) /* "HAMICPP1" in memory */
 
 /* Byte ranges that are locked with fcntl open-file-description locks. They lie beyond the end of
@@ -80,7 +85,8 @@ typedef struct {
   uint64_t pidns_inode;
   uint64_t start_ticks;  /* field 22 of /proc/<pid>/stat */
   uint64_t free_seen_ns; /* CLOCK_BOOTTIME when the lock was first seen free, 0 = not */
-  uint64_t line0_reserved[3];
+  uint8_t contexts[HAMI_EXT_DEVICES]; /* how many contexts it has on each device */
+  uint64_t line0_reserved;
   uint64_t pending[HAMI_EXT_DEVICES]; /* tagged bytes: begun, not finished */
   HamiExtSlotDevice device[HAMI_EXT_DEVICES];
 } HamiExtSlot;
@@ -159,6 +165,7 @@ HAMI_ABI_ASSERT(offsetof(HamiExtSlot, host_pid) == 12);
 HAMI_ABI_ASSERT(offsetof(HamiExtSlot, pidns_inode) == 16);
 HAMI_ABI_ASSERT(offsetof(HamiExtSlot, start_ticks) == 24);
 HAMI_ABI_ASSERT(offsetof(HamiExtSlot, free_seen_ns) == 32);
+HAMI_ABI_ASSERT(offsetof(HamiExtSlot, contexts) == 40);
 HAMI_ABI_ASSERT(offsetof(HamiExtSlot, pending) == 64);
 HAMI_ABI_ASSERT(offsetof(HamiExtSlot, device) == 192);
 HAMI_ABI_ASSERT(offsetof(HamiExtHeader, ext_magic) == 0);

@@ -133,6 +133,16 @@ void Reservation::KeepAnyway(unsigned kind, uint64_t actual) {
   open_ = false;
 }
 
+void Charge(unsigned device, unsigned kind, uint64_t bytes) {
+  Attachment& own = Attachment::Own();
+  if (bytes == 0 || !own.Join()) return;
+  const auto words = own.words(device);
+  if (!Account<>::Begin(words, bytes, own.MemoryLimit(device))) {
+    Account<>::BeginUnasked(words, bytes);
+  }
+  Account<>::Commit(words, kind, bytes, bytes);
+}
+
 void Release(unsigned device, unsigned kind, uint64_t bytes) {
   if (bytes == 0) return;
   Account<>::Release(Attachment::Own().words(device), kind, bytes);

@@ -49,6 +49,10 @@ class Reservation {
   bool open_;
 };
 
+// The driver has taken `bytes` without having been asked for them: booked, beyond the limit if need
+// be, and counted.
+void Charge(unsigned device, unsigned kind, uint64_t bytes);
+
 // The driver has freed `bytes` of `kind`.
 void Release(unsigned device, unsigned kind, uint64_t bytes);
 

@@ -91,10 +91,13 @@ std::optional<Record> Records::AddReference(Space space, uint64_t key, int chang
   return changed;
 }
 
-std::optional<Record> Records::TakeFirstOwned(Shard& shard, Space space, uint64_t owner) {
+// From entry `from` on, which stays where the next call must go on: removing an entry moves later
+// ones to it or behind it, never an unseen one before it.
+std::optional<Record> Records::TakeNextOwned(Shard& shard, Space space, uint64_t owner,
+                                             size_t& from) {
   const sys::Guard guard(shard.lock);
-  for (size_t i = 0; i < shard.capacity && shard.count > 0; ++i) {
-    Record& entry = shard.entries[i];
+  for (; from < shard.capacity && shard.count > 0; ++from) {
+    Record& entry = shard.entries[from];
     if (!entry.used || entry.space != space || entry.owner != owner) continue;
     const Record taken = entry;
     Erase(shard, &entry);

@@ -20,7 +20,11 @@ enum class Space : uint8_t {
   kHandle,    // CUmemGenericAllocationHandle -> identity of the physical block in `link`
   kMapping,   // mapped address -> identity of the physical block in `link`
   kPhysical,  // identity -> size and count of references
-  kContext,   // CUcontext
+  kContext,   // CUcontext -> its size, its identity in `link`
+  kGreen,     // CUgreenCtx -> ordinal in `link`
+  kModule,    // CUmodule, CUlibrary
+  kGraph,     // CUgraphExec and card -> what it takes there
+  kBinding,   // place in a multicast object or array -> identity of the physical block in `link`
 };
 
 struct Record {
@@ -51,7 +55,8 @@ class Records {
   template <class Visit>
   void TakeOwned(Space space, uint64_t owner, Visit visit) {
     for (Shard& shard : shards_) {
-      while (const auto record = TakeFirstOwned(shard, space, owner)) visit(*record);
+      size_t from = 0;
+      while (const auto record = TakeNextOwned(shard, space, owner, from)) visit(*record);
     }
   }
 
@@ -67,7 +72,7 @@ class Records {
   static constexpr size_t kFirstCapacity = 64;
 
   struct alignas(64) Shard {
-    sys::Lock lock;
+    sys::ShortLock lock;
     Record* entries = nullptr;
     size_t capacity = 0;  // power of two
     size_t count = 0;
@@ -78,7 +83,8 @@ class Records {
   static bool Grow(Shard& shard);
   static Record* Place(Record* entries, size_t capacity, Space space, uint64_t key);
   static void Erase(Shard& shard, Record* entry);
-  static std::optional<Record> TakeFirstOwned(Shard& shard, Space space, uint64_t owner);
+  static std::optional<Record> TakeNextOwned(Shard& shard, Space space, uint64_t owner,
+                                             size_t& from);
 
   Shard shards_[kShards];
 };

@@ -44,6 +44,13 @@ inline uint64_t GateSum(const char* words, const char* page) {
   return pair(words) + pair(words + kWakeDistance) + pair(page);
 }
 
+// The same question in C++.
+__attribute__((always_inline)) inline bool GateIsOpen() {
+  const char* words = hami_gate.words.load(std::memory_order_acquire);
+  const char* page = hami_gate.page.load(std::memory_order_relaxed);
+  return GateSum(words, page) == hami_gate.expected.load(std::memory_order_relaxed);
+}
+
 // Reads the limits if they may have changed, and opens or closes the gate.
 void UpdateGate();
 // The library is switched off in this container.

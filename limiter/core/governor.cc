@@ -28,7 +28,7 @@ constexpr uint64_t kLongestNapNs = 1'000'000;
 constexpr int64_t kReserveNs = 1'000'000;
 
 bool Suspended(Attachment& own) {
-  const int slot = own.slot();
+  const int slot = own.slot_index();
   if (slot < 0) return false;
   return LoadWord<int32_t>(&own.region().v1.procs[slot].status) == HAMI_V1_SUSPENDED;
 }
@@ -129,7 +129,7 @@ bool Governor::Engaged(unsigned device, uint32_t percent) {
   return engaged;
 }
 
-Charge Governor::Admit(unsigned device, Function& function, void* context) {
+Charge Governor::Admit(unsigned device, Function& function, uint64_t context) {
   Charge charge{&function, device};
   uint64_t estimate = function.estimate_ns();
   if (estimate == 0 && !function.MayGuess() && function.worth_waiting()) {
@@ -159,7 +159,7 @@ Charge Governor::Admit(unsigned device, Function& function, void* context) {
   return charge;
 }
 
-void Governor::AwaitFirstSample(Function& function, void* context) {
+void Governor::AwaitFirstSample(Function& function, uint64_t context) {
   const uint64_t end = sys::NowNs(CLOCK_MONOTONIC) + kFirstSampleNs;
   uint64_t nap = kFirstNapNs;
   while (true) {
@@ -178,7 +178,7 @@ void Governor::Ran(const Charge& charge) {
     functions_.Ran(charge.busy_ns);
   }
   Attachment& own = Attachment::Own();
-  const int slot = own.slot();
+  const int slot = own.slot_index();
   if (slot < 0) return;
   HamiExtSlotDevice& mine = own.region().ext.slots[slot].device[charge.device];
   std::atomic_ref(mine.busy_ns).fetch_add(charge.busy_ns, std::memory_order_relaxed);
@@ -190,7 +190,7 @@ void Governor::Refund(const Charge& charge) {
   Bucket(Attachment::Own().region().ext.header.devices[charge.device]).Spend(-charge.tokens);
 }
 
-void Governor::Harvest(void* context) {
+void Governor::Harvest(uint64_t context) {
   sampler_.Harvest(context, [this](Function& function, unsigned device, uint64_t ns) {
     const uint64_t before = function.estimate_ns();
     const int64_t missing = function.Learn(ns, sys::NowNs(CLOCK_MONOTONIC));
@@ -211,6 +211,6 @@ void Governor::Shorter(unsigned device, uint64_t before, uint64_t after) {
 
 void Governor::AfterFork() { sampler_.AfterFork(); }
 
-void Governor::ForgetContext(void* context) { sampler_.ForgetContext(context); }
+void Governor::ForgetContext(uint64_t context) { sampler_.ForgetContext(context); }
 
 }  // namespace hami::limiter::core

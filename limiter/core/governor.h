@@ -38,12 +38,12 @@ class Governor {
 
   // Whether the card is limited at all (percent and policy).
   bool Limited(unsigned device) const;
-  Charge Admit(unsigned device, Function& function, void* context);
+  Charge Admit(unsigned device, Function& function, uint64_t context);
   void Ran(const Charge& charge);
   void Refund(const Charge& charge);
 
   // Takes in what has been measured meanwhile.
-  void Harvest(void* context);
+  void Harvest(uint64_t context);
 
   Functions& functions() { return functions_; }
   Sampler& sampler() { return sampler_; }
@@ -61,7 +61,7 @@ class Governor {
   uint64_t Corrected(unsigned device, uint64_t ns) const { return ns * correction(device) >> 16; }
 
   // A context is gone, or will be.
-  void ForgetContext(void* context);
+  void ForgetContext(uint64_t context);
   void AfterFork();
 
  private:
@@ -70,7 +70,7 @@ class Governor {
   void Shorter(unsigned device, uint64_t before, uint64_t after);
   bool Engaged(unsigned device, uint32_t percent);
   void Await(unsigned device, int64_t cost, bool* waited);
-  void AwaitFirstSample(Function& function, void* context);
+  void AwaitFirstSample(Function& function, uint64_t context);
 
   Functions functions_;
   Sampler sampler_;

@@ -37,7 +37,7 @@ uint64_t Relaxed(uint64_t& word) { return std::atomic_ref(word).load(std::memory
 
 // The number by which NVML may know this process.
 uint32_t PidForNvml(Attachment& own) {
-  const auto host = std::atomic_ref(own.region().ext.slots[own.slot()].host_pid).load();
+  const auto host = std::atomic_ref(own.slot().host_pid).load();
   return static_cast<uint32_t>(host > 0 ? host : sys::GetPid());
 }
 
@@ -47,7 +47,7 @@ bool PidIsOurs(Attachment& own, unsigned device) {
   const auto processes = nvml::ProcessesOn(device);
   if (!processes) return false;
   uint64_t booked = 0;
-  for (uint64_t& bytes : own.region().ext.slots[own.slot()].device[device].bytes) {
+  for (uint64_t& bytes : own.slot().device[device].bytes) {
     booked += Relaxed(bytes);
   }
   const uint64_t shown = processes->BytesOf(PidForNvml(own));
@@ -70,16 +70,16 @@ void Compare(Attachment& own, unsigned device, Card& card, uint64_t busy, uint64
 // Publishes utilisation; true: something was launched since the last look.
 bool Publish(Card (&cards)[HAMI_EXT_DEVICES], uint64_t elapsed_ns, bool nvml_is_open) {
   Attachment& own = Attachment::Own();
-  if (own.slot() < 0) return false;
+  if (own.slot_index() < 0) return false;
   bool active = false;
   for (unsigned d = 0; d < HAMI_EXT_DEVICES; ++d) {
-    HamiExtSlotDevice& words = own.region().ext.slots[own.slot()].device[d];
+    HamiExtSlotDevice& words = own.slot().device[d];
     Card& card = cards[d];
     const uint64_t busy_ns = Relaxed(words.busy_ns), launches = Relaxed(words.launches);
     const uint64_t busy = busy_ns - card.busy_ns;
     const bool ran = launches != card.launches;
     const uint64_t percent = elapsed_ns == 0 ? 0 : (busy * 100 + elapsed_ns / 2) / elapsed_ns;
-    std::atomic_ref(own.region().v1.procs[own.slot()].device_util[d].sm_util)
+    std::atomic_ref(own.region().v1.procs[own.slot_index()].device_util[d].sm_util)
         .store(percent < 100 ? percent : 100, std::memory_order_relaxed);
     card.busy_ns = busy_ns;
     card.launches = launches;

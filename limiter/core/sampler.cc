@@ -32,8 +32,8 @@ int Sampler::Record(const EventDriver& driver, void* event, const StreamOf& wher
 
 // A probe with events of this context; else one without events, unless the context has its part of
 // them under way.
-int Sampler::Take(void* context) {
-  for (void* wanted : {context, static_cast<void*>(nullptr)}) {
+int Sampler::Take(uint64_t context) {
+  for (const uint64_t wanted : {context, uint64_t{0}}) {
     unsigned seen = 0;
     for (unsigned i = 0; i < kProbes; ++i) {
       Probe& probe = probes_[i];
@@ -44,13 +44,13 @@ int Sampler::Take(void* context) {
       if (probe.context.load(std::memory_order_relaxed) == wanted) return static_cast<int>(i);
       probe.state.store(kIdle, std::memory_order_release);
     }
-    if (wanted != nullptr && seen >= kProbesOfOne) return kNone;
+    if (wanted != 0 && seen >= kProbesOfOne) return kNone;
   }
   return kNone;
 }
 
-bool Sampler::MakeEvents(const EventDriver& driver, Probe& probe, void* context) {
-  if (probe.context.load(std::memory_order_relaxed) != nullptr) return true;
+bool Sampler::MakeEvents(const EventDriver& driver, Probe& probe, uint64_t context) {
+  if (probe.context.load(std::memory_order_relaxed) != 0) return true;
   if (driver.create(&probe.start, 0) != 0) return false;
   if (driver.create(&probe.end, 0) != 0) {
     driver.destroy(probe.start);
@@ -90,7 +90,7 @@ void Sampler::End(int index, const StreamOf& where, Function& function, unsigned
 
 void Sampler::Drop(int index) { probes_[index].state.store(kIdle, std::memory_order_release); }
 
-bool Sampler::Finish(unsigned index, void* context, Finished* finished) {
+bool Sampler::Finish(unsigned index, uint64_t context, Finished* finished) {
   Probe& probe = probes_[index];
   if (probe.context.load(std::memory_order_relaxed) != context) return false;
   uint32_t pending = kPending;
@@ -119,13 +119,13 @@ bool Sampler::Finish(unsigned index, void* context, Finished* finished) {
   return valid;
 }
 
-void Sampler::ForgetContext(void* context) {
+void Sampler::ForgetContext(uint64_t context) {
   for (unsigned i = 0; i < kProbes; ++i) {
     Probe& probe = probes_[i];
     if (probe.context.load(std::memory_order_relaxed) != context) continue;
     // One that a thread holds right now is used in a context that is being destroyed: the program's
     // own error. Its events are not touched again, because no thread has that context current.
-    probe.context.store(nullptr, std::memory_order_relaxed);
+    probe.context.store(0, std::memory_order_relaxed);
     pending_.fetch_and(~(uint64_t{1} << i), std::memory_order_relaxed);
     probe.state.store(kIdle, std::memory_order_release);
   }
@@ -133,7 +133,7 @@ void Sampler::ForgetContext(void* context) {
 
 void Sampler::AfterFork() {
   for (Probe& probe : probes_) {
-    probe.context.store(nullptr, std::memory_order_relaxed);
+    probe.context.store(0, std::memory_order_relaxed);
     probe.state.store(kIdle, std::memory_order_relaxed);
   }
   pending_.store(0, std::memory_order_relaxed);

@@ -1,8 +1,8 @@
 // Durations of single launches, measured by pairs of events around them.
 //
 // A fixed set of probes, each owned by one thread at a time through its state word: no lock is held
-// across a driver call. Events belong to a context: only a thread that has it current touches them,
-// and ForgetContext drops them before their context's handle can come back. Never used while
+// across a driver call. Events belong to a context (its identity, not its handle, which the driver
+// gives out again): only a thread that has it current touches them. Never used while
 // anything in the process captures.
 #pragma once
 
@@ -30,7 +30,7 @@ struct EventDriver {
 };
 
 struct StreamOf {
-  void* context = nullptr;
+  uint64_t context = 0;
   void* stream = nullptr;
   bool per_thread = false;
 };
@@ -52,7 +52,7 @@ class Sampler {
 
   // Calls take(function, device, ns) for each sample of this context that is complete.
   template <class Take>
-  void Harvest(void* context, Take take) {
+  void Harvest(uint64_t context, Take take) {
     uint64_t pending = pending_.load(std::memory_order_acquire);
     for (; pending != 0; pending &= pending - 1) {
       Finished finished;
@@ -63,7 +63,7 @@ class Sampler {
   }
 
   // The context and its events are gone, or will be.
-  void ForgetContext(void* context);
+  void ForgetContext(uint64_t context);
   // In a forked child: no event is left.
   void AfterFork();
 
@@ -73,7 +73,7 @@ class Sampler {
   struct Probe {
     std::atomic<uint32_t> state{kIdle};
     unsigned device = 0;
-    std::atomic<void*> context{nullptr};  // that the events are of; nullptr: none made
+    std::atomic<uint64_t> context{0};  // that the events are of; 0: none made
     void* start = nullptr;
     void* end = nullptr;
     Function* function = nullptr;
@@ -88,9 +88,9 @@ class Sampler {
   // Capture rules of other threads do not forbid our calls while one of these lives.
   class Relaxed;
 
-  int Take(void* context);
-  static bool MakeEvents(const EventDriver& driver, Probe& probe, void* context);
-  bool Finish(unsigned index, void* context, Finished* finished);
+  int Take(uint64_t context);
+  static bool MakeEvents(const EventDriver& driver, Probe& probe, uint64_t context);
+  bool Finish(unsigned index, uint64_t context, Finished* finished);
   static int Record(const EventDriver& driver, void* event, const StreamOf& where);
 
   std::atomic<const EventDriver*> driver_{nullptr};

@@ -70,7 +70,7 @@ class SamplerTest : public ::testing::Test {
     if (probe != Sampler::kNone) sampler_->End(probe, where_, function_, 3, host_ns);
     return probe;
   }
-  std::vector<uint64_t> Harvest(void* context) {
+  std::vector<uint64_t> Harvest(uint64_t context) {
     std::vector<uint64_t> all;
     sampler_->Harvest(context, [&](Function& f, unsigned device, uint64_t ns) {
       EXPECT_EQ(&f, &function_);
@@ -82,7 +82,7 @@ class SamplerTest : public ::testing::Test {
   Model model_;
   std::unique_ptr<Sampler> sampler_ = std::make_unique<Sampler>();
   Function function_;
-  StreamOf where_{reinterpret_cast<void*>(0x1000), nullptr, false};
+  StreamOf where_{0x1000, nullptr, false};
 };
 
 TEST_F(SamplerTest, MeasuresALaunchOnceItIsDone) {
@@ -108,14 +108,14 @@ TEST_F(SamplerTest, OneContextHasEightLaunchesUnderWayAtMostAndLeavesRoomForOthe
   int begun = 0;
   for (int i = 0; i < 100; ++i) begun += Launch(1'000'000) != Sampler::kNone ? 1 : 0;
   EXPECT_EQ(begun, 8);
-  where_.context = reinterpret_cast<void*>(0x2000);
+  where_.context = 0x2000;
   EXPECT_NE(Launch(1'000'000), Sampler::kNone);
 }
 
 TEST_F(SamplerTest, AContextTouchesItsOwnEventsOnly) {
   Launch(1000);
   model_.now = model_.stream_done;
-  EXPECT_TRUE(Harvest(reinterpret_cast<void*>(0x2000)).empty());
+  EXPECT_TRUE(Harvest(0x2000).empty());
   EXPECT_EQ(Harvest(where_.context).size(), 1u);
 }
 

@@ -16,8 +16,13 @@ using CUarray = void*;
 using CUmipmappedArray = void*;
 using CUmemoryPool = void*;
 using CUfunction = void*;
+using CUmodule = void*;
+using CUlibrary = void*;
 using CUgraph = void*;
 using CUgraphExec = void*;
+using CUgraphNode = void*;
+using CUgreenCtx = void*;
+using CUdevResourceDesc = void*;
 using CUmemGenericAllocationHandle = unsigned long long;
 
 inline constexpr CUresult CUDA_SUCCESS = 0;
@@ -31,10 +36,12 @@ struct CUuuid {
 };
 
 struct CUmemLocation {
-  int type;  // 1 = device
+  int type;
   int id;
 };
+inline constexpr int CU_MEM_ALLOCATION_TYPE_MANAGED = 2;
 inline constexpr int CU_MEM_LOCATION_TYPE_DEVICE = 1;
+inline constexpr int CU_MEM_LOCATION_TYPE_DEVICE_LOCALITY_DOMAIN = 6;  // ordinal in the lowest byte
 
 struct CUmemAllocationProp {
   int type;
@@ -50,6 +57,16 @@ struct CUmemPoolProps {
   CUmemLocation location;
 };
 
+struct CUDA_ARRAY_DESCRIPTOR_v1 {
+  unsigned width, height;
+  int format;
+  unsigned channels;
+};
+struct CUDA_ARRAY3D_DESCRIPTOR_v1 {
+  unsigned width, height, depth;
+  int format;
+  unsigned channels, flags;
+};
 struct CUDA_ARRAY_DESCRIPTOR {
   size_t width, height;
   int format;
@@ -77,8 +94,55 @@ struct CUDA_LAUNCH_PARAMS {
   CUstream stream;
   void** parameters;
 };
+inline constexpr unsigned CUDA_ARRAY3D_SPARSE = 0x40;
+inline constexpr unsigned CUDA_ARRAY3D_DEFERRED_MAPPING = 0x80;
+
+struct CUarrayMapInfo {
+  int resource_type;
+  void* resource;
+  int subresource_type;
+  union {
+    unsigned level[8];
+    struct {
+      unsigned layer;
+      unsigned long long offset, size;
+    } miptail;
+  } subresource;
+  int operation;  // 1 = map, 2 = unmap
+  int handle_type;
+  CUmemGenericAllocationHandle handle;
+  unsigned long long offset;
+  unsigned device_bits, flags, reserved[2];
+};
+static_assert(sizeof(CUarrayMapInfo) == 96);
+inline constexpr int CU_MEM_OPERATION_TYPE_MAP = 1;
 
 inline constexpr int CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT = 5;
+inline constexpr int CU_GRAPH_MEM_ATTR_USED_MEM_CURRENT = 0;
+inline constexpr int CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT = 2;
+inline constexpr int CU_GRAPH_NODE_TYPE_GRAPH = 4;
+inline constexpr int CU_GRAPH_NODE_TYPE_MEM_ALLOC = 10;
+inline constexpr uint64_t CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD = 2;
+
+struct CUDA_GRAPH_INSTANTIATE_PARAMS {
+  uint64_t flags;
+  CUstream upload_stream;
+  CUgraphNode error_node;
+  int result;
+};
+
+struct CUDA_MEM_ALLOC_NODE_PARAMS {
+  CUmemPoolProps pool_props;
+  uint8_t pool_rest[72];
+  const void* access;
+  size_t access_count;
+  size_t bytesize;
+  CUdeviceptr dptr;
+};
+static_assert(offsetof(CUDA_MEM_ALLOC_NODE_PARAMS, access) == 88);
+
+inline constexpr int CU_LIMIT_PRINTF_FIFO_SIZE = 1;
+inline constexpr int CU_LIMIT_MALLOC_HEAP_SIZE = 2;
 
 #define HAMI_CUDA_LAUNCH_HOOKS(X)                                                                \
   X(cuLaunchKernel,                                                                              \
@@ -117,91 +181,151 @@ inline constexpr int CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT = 5;
 
 // X(name, parameters): what this library puts itself in front of. Where two names may be one
 // function of the driver, the newer comes first: it is the one whose types then hold.
-#define HAMI_CUDA_HOOKS(X)                                                                        \
-  HAMI_CUDA_LAUNCH_HOOKS(X)                                                                       \
-  X(cuInit, (unsigned flags))                                                                     \
-  X(cuGetProcAddress_v2,                                                                          \
-    (const char* symbol, void** function, int version, uint64_t flags, int* status))              \
-  X(cuGetProcAddress, (const char* symbol, void** function, int version, uint64_t flags))         \
-  X(cuMemAlloc_v2, (CUdeviceptr * pointer, size_t bytes))                                         \
-  X(cuMemAlloc, (CUdeviceptr_v1 * pointer, unsigned bytes))                                       \
-  X(cuMemAllocPitch_v2,                                                                           \
-    (CUdeviceptr * pointer, size_t * pitch, size_t width, size_t height, unsigned element))       \
-  X(cuMemAllocPitch, (CUdeviceptr_v1 * pointer, unsigned* pitch, unsigned width, unsigned height, \
-                      unsigned element))                                                          \
-  X(cuMemAllocManaged, (CUdeviceptr * pointer, size_t bytes, unsigned flags))                     \
-  X(cuMemFree_v2, (CUdeviceptr pointer))                                                          \
-  X(cuMemFree, (CUdeviceptr_v1 pointer))                                                          \
-  X(cuMemAllocAsync, (CUdeviceptr * pointer, size_t bytes, CUstream stream))                      \
-  X(cuMemAllocAsync_ptsz, (CUdeviceptr * pointer, size_t bytes, CUstream stream))                 \
-  X(cuMemAllocFromPoolAsync,                                                                      \
-    (CUdeviceptr * pointer, size_t bytes, CUmemoryPool pool, CUstream stream))                    \
-  X(cuMemAllocFromPoolAsync_ptsz,                                                                 \
-    (CUdeviceptr * pointer, size_t bytes, CUmemoryPool pool, CUstream stream))                    \
-  X(cuMemFreeAsync, (CUdeviceptr pointer, CUstream stream))                                       \
-  X(cuMemFreeAsync_ptsz, (CUdeviceptr pointer, CUstream stream))                                  \
-  X(cuMemPoolCreate, (CUmemoryPool * pool, const CUmemPoolProps* props))                          \
-  X(cuMemPoolTrimTo, (CUmemoryPool pool, size_t keep))                                            \
-  X(cuMemPoolDestroy, (CUmemoryPool pool))                                                        \
-  X(cuStreamSynchronize, (CUstream stream))                                                       \
-  X(cuStreamSynchronize_ptsz, (CUstream stream))                                                  \
-  X(cuEventSynchronize, (CUevent event))                                                          \
-  X(cuCtxSynchronize, ())                                                                         \
-  X(cuMemCreate, (CUmemGenericAllocationHandle * handle, size_t bytes,                            \
-                  const CUmemAllocationProp* prop, unsigned long long flags))                     \
-  X(cuMemRelease, (CUmemGenericAllocationHandle handle))                                          \
-  X(cuMemRetainAllocationHandle, (CUmemGenericAllocationHandle * handle, void* address))          \
-  X(cuMemMap, (CUdeviceptr pointer, size_t bytes, size_t offset,                                  \
-               CUmemGenericAllocationHandle handle, unsigned long long flags))                    \
-  X(cuMemUnmap, (CUdeviceptr pointer, size_t bytes))                                              \
-  X(cuArrayCreate_v2, (CUarray * array, const CUDA_ARRAY_DESCRIPTOR* descriptor))                 \
-  X(cuArray3DCreate_v2, (CUarray * array, const CUDA_ARRAY3D_DESCRIPTOR* descriptor))             \
-  X(cuArrayDestroy, (CUarray array))                                                              \
-  X(cuMipmappedArrayCreate,                                                                       \
-    (CUmipmappedArray * array, const CUDA_ARRAY3D_DESCRIPTOR* descriptor, unsigned levels))       \
-  X(cuMipmappedArrayDestroy, (CUmipmappedArray array))                                            \
-  X(cuDevicePrimaryCtxRetain, (CUcontext * context, CUdevice device))                             \
-  X(cuDevicePrimaryCtxRelease_v2, (CUdevice device))                                              \
-  X(cuDevicePrimaryCtxRelease, (CUdevice device))                                                 \
-  X(cuDevicePrimaryCtxReset_v2, (CUdevice device))                                                \
-  X(cuDevicePrimaryCtxReset, (CUdevice device))                                                   \
-  X(cuCtxCreate_v4, (CUcontext * context, void* parameters, unsigned flags, CUdevice device))     \
-  X(cuCtxCreate_v3,                                                                               \
-    (CUcontext * context, void* affinity, int count, unsigned flags, CUdevice device))            \
-  X(cuCtxCreate_v2, (CUcontext * context, unsigned flags, CUdevice device))                       \
-  X(cuCtxCreate, (CUcontext * context, unsigned flags, CUdevice device))                          \
-  X(cuCtxDestroy_v2, (CUcontext context))                                                         \
-  X(cuCtxDestroy, (CUcontext context))                                                            \
-  X(cuMemGetInfo_v2, (size_t * free_bytes, size_t * total_bytes))                                 \
-  X(cuMemGetInfo, (unsigned* free_bytes, unsigned* total_bytes))                                  \
-  X(cuDeviceTotalMem_v2, (size_t * bytes, CUdevice device))                                       \
+#define HAMI_CUDA_HOOKS(X)                                                                         \
+  HAMI_CUDA_LAUNCH_HOOKS(X)                                                                        \
+  X(cuInit, (unsigned flags))                                                                      \
+  X(cuGetProcAddress_v2,                                                                           \
+    (const char* symbol, void** function, int version, uint64_t flags, int* status))               \
+  X(cuGetProcAddress_v2_ptsz,                                                                      \
+    (const char* symbol, void** function, int version, uint64_t flags, int* status))               \
+  X(cuGetProcAddress, (const char* symbol, void** function, int version, uint64_t flags))          \
+  X(cuMemAlloc_v2, (CUdeviceptr * pointer, size_t bytes))                                          \
+  X(cuMemAlloc, (CUdeviceptr_v1 * pointer, unsigned bytes))                                        \
+  X(cuMemAllocPitch_v2,                                                                            \
+    (CUdeviceptr * pointer, size_t * pitch, size_t width, size_t height, unsigned element))        \
+  X(cuMemAllocPitch, (CUdeviceptr_v1 * pointer, unsigned* pitch, unsigned width, unsigned height,  \
+                      unsigned element))                                                           \
+  X(cuMemAllocManaged, (CUdeviceptr * pointer, size_t bytes, unsigned flags))                      \
+  X(cuMemFree_v2, (CUdeviceptr pointer))                                                           \
+  X(cuMemFree, (CUdeviceptr_v1 pointer))                                                           \
+  X(cuMemAllocAsync, (CUdeviceptr * pointer, size_t bytes, CUstream stream))                       \
+  X(cuMemAllocAsync_ptsz, (CUdeviceptr * pointer, size_t bytes, CUstream stream))                  \
+  X(cuMemAllocFromPoolAsync,                                                                       \
+    (CUdeviceptr * pointer, size_t bytes, CUmemoryPool pool, CUstream stream))                     \
+  X(cuMemAllocFromPoolAsync_ptsz,                                                                  \
+    (CUdeviceptr * pointer, size_t bytes, CUmemoryPool pool, CUstream stream))                     \
+  X(cuMemFreeAsync, (CUdeviceptr pointer, CUstream stream))                                        \
+  X(cuMemFreeAsync_ptsz, (CUdeviceptr pointer, CUstream stream))                                   \
+  X(cuMemPoolCreate, (CUmemoryPool * pool, const CUmemPoolProps* props))                           \
+  X(cuMemPoolTrimTo, (CUmemoryPool pool, size_t keep))                                             \
+  X(cuMemPoolDestroy, (CUmemoryPool pool))                                                         \
+  X(cuStreamSynchronize, (CUstream stream))                                                        \
+  X(cuStreamSynchronize_ptsz, (CUstream stream))                                                   \
+  X(cuEventSynchronize, (CUevent event))                                                           \
+  X(cuCtxSynchronize_v2, (CUcontext context))                                                      \
+  X(cuCtxSynchronize, ())                                                                          \
+  X(cuMemCreate, (CUmemGenericAllocationHandle * handle, size_t bytes,                             \
+                  const CUmemAllocationProp* prop, unsigned long long flags))                      \
+  X(cuMemImportFromShareableHandle,                                                                \
+    (CUmemGenericAllocationHandle * handle, void* os_handle, int type))                            \
+  X(cuMemRelease, (CUmemGenericAllocationHandle handle))                                           \
+  X(cuMemRetainAllocationHandle, (CUmemGenericAllocationHandle * handle, void* address))           \
+  X(cuMemMap, (CUdeviceptr pointer, size_t bytes, size_t offset,                                   \
+               CUmemGenericAllocationHandle handle, unsigned long long flags))                     \
+  X(cuMemUnmap, (CUdeviceptr pointer, size_t bytes))                                               \
+  X(cuMemMapArrayAsync, (CUarrayMapInfo * list, unsigned count, CUstream stream))                  \
+  X(cuMemMapArrayAsync_ptsz, (CUarrayMapInfo * list, unsigned count, CUstream stream))             \
+  X(cuMulticastCreate, (CUmemGenericAllocationHandle * handle, const void* prop))                  \
+  X(cuMulticastBindMem_v2,                                                                         \
+    (CUmemGenericAllocationHandle object, CUdevice device, size_t offset,                          \
+     CUmemGenericAllocationHandle handle, size_t from, size_t bytes, unsigned long long flags))    \
+  X(cuMulticastBindMem,                                                                            \
+    (CUmemGenericAllocationHandle object, size_t offset, CUmemGenericAllocationHandle handle,      \
+     size_t from, size_t bytes, unsigned long long flags))                                         \
+  X(cuMulticastBindAddr_v2, (CUmemGenericAllocationHandle object, CUdevice device, size_t offset,  \
+                             CUdeviceptr pointer, size_t bytes, unsigned long long flags))         \
+  X(cuMulticastBindAddr, (CUmemGenericAllocationHandle object, size_t offset, CUdeviceptr pointer, \
+                          size_t bytes, unsigned long long flags))                                 \
+  X(cuMulticastUnbind,                                                                             \
+    (CUmemGenericAllocationHandle object, CUdevice device, size_t offset, size_t bytes))           \
+  X(cuArrayCreate_v2, (CUarray * array, const CUDA_ARRAY_DESCRIPTOR* descriptor))                  \
+  X(cuArrayCreate, (CUarray * array, const CUDA_ARRAY_DESCRIPTOR_v1* descriptor))                  \
+  X(cuArray3DCreate, (CUarray * array, const CUDA_ARRAY3D_DESCRIPTOR_v1* descriptor))              \
+  X(cuArray3DCreate_v2, (CUarray * array, const CUDA_ARRAY3D_DESCRIPTOR* descriptor))              \
+  X(cuArrayDestroy, (CUarray array))                                                               \
+  X(cuMipmappedArrayCreate,                                                                        \
+    (CUmipmappedArray * array, const CUDA_ARRAY3D_DESCRIPTOR* descriptor, unsigned levels))        \
+  X(cuMipmappedArrayDestroy, (CUmipmappedArray array))                                             \
+  X(cuDevicePrimaryCtxRetain, (CUcontext * context, CUdevice device))                              \
+  X(cuDevicePrimaryCtxRelease_v2, (CUdevice device))                                               \
+  X(cuDevicePrimaryCtxRelease, (CUdevice device))                                                  \
+  X(cuDevicePrimaryCtxReset_v2, (CUdevice device))                                                 \
+  X(cuDevicePrimaryCtxReset, (CUdevice device))                                                    \
+  X(cuCtxCreate_v4, (CUcontext * context, void* parameters, unsigned flags, CUdevice device))      \
+  X(cuCtxCreate_v3,                                                                                \
+    (CUcontext * context, void* affinity, int count, unsigned flags, CUdevice device))             \
+  X(cuCtxCreate_v2, (CUcontext * context, unsigned flags, CUdevice device))                        \
+  X(cuCtxCreate, (CUcontext * context, unsigned flags, CUdevice device))                           \
+  X(cuCtxDestroy_v2, (CUcontext context))                                                          \
+  X(cuCtxDestroy, (CUcontext context))                                                             \
+  X(cuCtxSetLimit, (int limit, size_t value))                                                      \
+  X(cuGreenCtxCreate,                                                                              \
+    (CUgreenCtx * green, CUdevResourceDesc resources, CUdevice device, unsigned flags))            \
+  X(cuGreenCtxDestroy, (CUgreenCtx green))                                                         \
+  X(cuCtxFromGreenCtx, (CUcontext * context, CUgreenCtx green))                                    \
+  X(cuGLCtxCreate_v2, (CUcontext * context, unsigned flags, CUdevice device))                      \
+  X(cuGLCtxCreate, (CUcontext * context, unsigned flags, CUdevice device))                         \
+  X(cuModuleLoad, (CUmodule * module, const char* path))                                           \
+  X(cuModuleLoadData, (CUmodule * module, const void* image))                                      \
+  X(cuModuleLoadDataEx,                                                                            \
+    (CUmodule * module, const void* image, unsigned count, int* options, void** values))           \
+  X(cuModuleLoadFatBinary, (CUmodule * module, const void* image))                                 \
+  X(cuModuleUnload, (CUmodule module))                                                             \
+  X(cuLibraryLoadData, (CUlibrary * library, const void* code, int* jit, void** jit_values,        \
+                        unsigned jit_count, int* options, void** values, unsigned count))          \
+  X(cuLibraryLoadFromFile, (CUlibrary * library, const char* path, int* jit, void** jit_values,    \
+                            unsigned jit_count, int* options, void** values, unsigned count))      \
+  X(cuLibraryUnload, (CUlibrary library))                                                          \
+  X(cuGraphInstantiateWithParams,                                                                  \
+    (CUgraphExec * exec, CUgraph graph, CUDA_GRAPH_INSTANTIATE_PARAMS * params))                   \
+  X(cuGraphInstantiateWithParams_ptsz,                                                             \
+    (CUgraphExec * exec, CUgraph graph, CUDA_GRAPH_INSTANTIATE_PARAMS * params))                   \
+  X(cuGraphInstantiateWithFlags, (CUgraphExec * exec, CUgraph graph, unsigned long long flags))    \
+  X(cuGraphInstantiate_v2,                                                                         \
+    (CUgraphExec * exec, CUgraph graph, CUgraphNode * error_node, char* log, size_t log_size))     \
+  X(cuGraphInstantiate,                                                                            \
+    (CUgraphExec * exec, CUgraph graph, CUgraphNode * error_node, char* log, size_t log_size))     \
+  X(cuGraphUpload, (CUgraphExec exec, CUstream stream))                                            \
+  X(cuGraphUpload_ptsz, (CUgraphExec exec, CUstream stream))                                       \
+  X(cuGraphExecDestroy, (CUgraphExec exec))                                                        \
+  X(cuDeviceGraphMemTrim, (CUdevice device))                                                       \
+  X(cuMemGetInfo_v2, (size_t * free_bytes, size_t * total_bytes))                                  \
+  X(cuMemGetInfo, (unsigned* free_bytes, unsigned* total_bytes))                                   \
+  X(cuDeviceTotalMem_v2, (size_t * bytes, CUdevice device))                                        \
   X(cuDeviceTotalMem, (unsigned* bytes, CUdevice device))
 
 // What it only calls.
-#define HAMI_CUDA_CALLS(X)                                                       \
-  X(cuDeviceGetCount, (int* count))                                              \
-  X(cuDeviceGetUuid, (CUuuid * uuid, CUdevice device))                           \
-  X(cuDeviceGetUuid_v2, (CUuuid * uuid, CUdevice device))                        \
-  X(cuCtxGetCurrent, (CUcontext * context))                                      \
-  X(cuCtxGetDevice, (CUdevice * device))                                         \
-  X(cuDevicePrimaryCtxGetState, (CUdevice device, unsigned* flags, int* active)) \
-  X(cuDeviceGetMemPool, (CUmemoryPool * pool, CUdevice device))                  \
-  X(cuMemPoolGetAttribute, (CUmemoryPool pool, int attribute, void* value))      \
-  X(cuStreamIsCapturing, (CUstream stream, int* status))                         \
-  X(cuStreamIsCapturing_ptsz, (CUstream stream, int* status))                    \
-  X(cuThreadExchangeStreamCaptureMode, (int* mode))                              \
-  X(cuStreamGetCtx, (CUstream stream, CUcontext * context))                      \
-  X(cuCtxPushCurrent_v2, (CUcontext context))                                    \
-  X(cuCtxPopCurrent_v2, (CUcontext * context))                                   \
-  X(cuEventCreate, (CUevent * event, unsigned flags))                            \
-  X(cuEventDestroy_v2, (CUevent event))                                          \
-  X(cuEventRecord, (CUevent event, CUstream stream))                             \
-  X(cuEventRecord_ptsz, (CUevent event, CUstream stream))                        \
-  X(cuEventQuery, (CUevent event))                                               \
-  X(cuEventElapsedTime, (float* milliseconds, CUevent start, CUevent end))       \
-  X(cuArrayGetMemoryRequirements,                                                \
-    (CUDA_ARRAY_MEMORY_REQUIREMENTS * out, CUarray array, CUdevice device))      \
-  X(cuMipmappedArrayGetMemoryRequirements,                                       \
+#define HAMI_CUDA_CALLS(X)                                                                 \
+  X(cuDeviceGetCount, (int* count))                                                        \
+  X(cuDeviceGetUuid, (CUuuid * uuid, CUdevice device))                                     \
+  X(cuDeviceGetUuid_v2, (CUuuid * uuid, CUdevice device))                                  \
+  X(cuCtxGetCurrent, (CUcontext * context))                                                \
+  X(cuCtxGetDevice, (CUdevice * device))                                                   \
+  X(cuDevicePrimaryCtxGetState, (CUdevice device, unsigned* flags, int* active))           \
+  X(cuDeviceGetMemPool, (CUmemoryPool * pool, CUdevice device))                            \
+  X(cuMemPoolGetAttribute, (CUmemoryPool pool, int attribute, void* value))                \
+  X(cuDeviceGetDefaultMemPool, (CUmemoryPool * pool, CUdevice device))                     \
+  X(cuCtxGetLimit, (size_t * value, int limit))                                            \
+  X(cuGraphGetNodes, (CUgraph graph, CUgraphNode * nodes, size_t * count))                 \
+  X(cuGraphNodeGetType, (CUgraphNode node, int* type))                                     \
+  X(cuGraphChildGraphNodeGetGraph, (CUgraphNode node, CUgraph * graph))                    \
+  X(cuGraphMemAllocNodeGetParams, (CUgraphNode node, CUDA_MEM_ALLOC_NODE_PARAMS * params)) \
+  X(cuDeviceGetGraphMemAttribute, (CUdevice device, int attribute, void* value))           \
+  X(cuStreamIsCapturing, (CUstream stream, int* status))                                   \
+  X(cuStreamIsCapturing_ptsz, (CUstream stream, int* status))                              \
+  X(cuThreadExchangeStreamCaptureMode, (int* mode))                                        \
+  X(cuStreamGetCtx, (CUstream stream, CUcontext * context))                                \
+  X(cuCtxPushCurrent_v2, (CUcontext context))                                              \
+  X(cuCtxPopCurrent_v2, (CUcontext * context))                                             \
+  X(cuEventCreate, (CUevent * event, unsigned flags))                                      \
+  X(cuEventDestroy_v2, (CUevent event))                                                    \
+  X(cuEventRecord, (CUevent event, CUstream stream))                                       \
+  X(cuEventRecord_ptsz, (CUevent event, CUstream stream))                                  \
+  X(cuEventQuery, (CUevent event))                                                         \
+  X(cuEventElapsedTime, (float* milliseconds, CUevent start, CUevent end))                 \
+  X(cuArrayGetMemoryRequirements,                                                          \
+    (CUDA_ARRAY_MEMORY_REQUIREMENTS * out, CUarray array, CUdevice device))                \
+  X(cuMipmappedArrayGetMemoryRequirements,                                                 \
     (CUDA_ARRAY_MEMORY_REQUIREMENTS * out, CUmipmappedArray array, CUdevice device))
 
 extern "C" {

@@ -4,6 +4,7 @@
 #include "limiter/core/governor.h"
 #include "limiter/core/helper.h"
 #include "limiter/hook/capture.h"
+#include "limiter/hook/graph.h"
 #include "limiter/hook/prologue.h"
 #include "limiter/region/attachment.h"
 #include "limiter/sys/syscall.h"
@@ -99,13 +100,13 @@ CUresult Charged(const Launch& launch, const Current& current, Call call) {
   Governor& governor = Governor::Own();
   core::Helper::Own().Touch();
   core::Function& function = governor.functions().Find(launch.handle, launch.threads);
-  const Charge charge = governor.Admit(current.index, function, current.context);
+  const Charge charge = governor.Admit(current.index, function, current.owner);
   const bool due = function.CountLaunch(Noise(charge));
-  const core::StreamOf where{current.context, launch.stream, launch.per_thread};
+  const core::StreamOf where{current.owner, launch.stream, launch.per_thread};
   int probe = core::Sampler::kNone;
   // After a wait the card has done what was queued: nothing of ours makes the sample longer.
   if (due || charge.waited) {
-    governor.Harvest(current.context);
+    governor.Harvest(current.owner);
     probe = governor.sampler().Begin(where);
   }
   if (probe == core::Sampler::kNone) {
@@ -174,9 +175,9 @@ void BeginPart(const CUDA_LAUNCH_PARAMS& launch, Part& part) {
     core::Helper::Own().Touch();
     core::Function& function =
         governor.functions().Find(KeyOf(launch.function), Threads(launch.grid, launch.block));
-    part.charge = governor.Admit(current.index, function, current.context);
-    part.where = {current.context, launch.stream, false};
-    governor.Harvest(current.context);
+    part.charge = governor.Admit(current.index, function, current.owner);
+    part.where = {current.owner, launch.stream, false};
+    governor.Harvest(current.owner);
     if (function.CountLaunch(Noise(part.charge))) part.probe = governor.sampler().Begin(part.where);
   });
 }
@@ -288,10 +289,26 @@ HAMI_LAUNCH_HOOK(cuLaunchGrid, (CUfunction function, int width, int height),
                  HAMI_ARGS(function, width, height), Old(function, width, height, nullptr))
 HAMI_LAUNCH_HOOK(cuLaunchGridAsync, (CUfunction function, int width, int height, CUstream stream),
                  HAMI_ARGS(function, width, height, stream), Old(function, width, height, stream))
-HAMI_LAUNCH_HOOK(cuGraphLaunch, (CUgraphExec graph, CUstream stream), HAMI_ARGS(graph, stream),
-                 (Launch{KeyOf(graph), 0, stream, false}))
-HAMI_LAUNCH_HOOK(cuGraphLaunch_ptsz, (CUgraphExec graph, CUstream stream), HAMI_ARGS(graph, stream),
-                 (Launch{KeyOf(graph), 0, stream, true}))
+// A graph is also asked for room, once one that allocates was made (graph.h).
+#define HAMI_GRAPH_HOOK(name, per_thread)                                                         \
+  static CUresult Long_##name(CUgraphExec exec, CUstream stream) {                                \
+    if (!set_up.load(std::memory_order_acquire)) SetUp();                                         \
+    const auto real = hami_real_##name.load(std::memory_order_relaxed);                           \
+    if (reinterpret_cast<void*>(real) == reinterpret_cast<void*>(&Missing)) {                     \
+      return CUDA_ERROR_NOT_FOUND;                                                                \
+    }                                                                                             \
+    return Govern(Launch{KeyOf(exec), 0, stream, per_thread}, [&]() -> CUresult {                 \
+      GraphLaunch memory(exec);                                                                   \
+      return memory.refused() ? CUDA_ERROR_OUT_OF_MEMORY : memory.Ran(real(exec, stream));        \
+    });                                                                                           \
+  }                                                                                               \
+  extern "C" CUresult name(CUgraphExec exec, CUstream stream) {                                   \
+    const bool direct = graph_devices.load(std::memory_order_relaxed) == 0 && core::GateIsOpen(); \
+    return direct ? hami_real_##name.load(std::memory_order_relaxed)(exec, stream)                \
+                  : Long_##name(exec, stream);                                                    \
+  }
+HAMI_GRAPH_HOOK(cuGraphLaunch, false)
+HAMI_GRAPH_HOOK(cuGraphLaunch_ptsz, true)
 HAMI_LAUNCH_HOOK_BY(cuLaunchCooperativeKernelMultiDevice,
                     (CUDA_LAUNCH_PARAMS * list, unsigned count, unsigned flags),
                     HAMI_ARGS(list, count, flags), GovernParts(list, count, call))

@@ -1,6 +1,7 @@
 // Plain device memory: alloc, pitched, managed, free.
 #include "abi/region.h"
 #include "limiter/account/charge.h"
+#include "limiter/hook/pool.h"
 #include "limiter/hook/prologue.h"
 
 using hami::limiter::account::Record;
@@ -19,7 +20,7 @@ Record PointerRecord(const Current& current, uint64_t pointer, uint64_t bytes, u
   Record record;
   record.key = pointer;
   record.size = bytes;
-  record.owner = hami::limiter::hook::KeyOf(current.context);
+  record.owner = current.owner;
   record.space = Space::kPointer;
   record.kind = kind;
   record.device = static_cast<int8_t>(current.index);
@@ -121,11 +122,13 @@ CUresult cuMemFree(CUdeviceptr_v1 pointer) {
 
 CUresult cuMemFreeAsync(CUdeviceptr pointer, CUstream stream) {
   HAMI_ACT(cuMemFreeAsync, pointer, stream);
+  if (hami::limiter::hook::IsCapturing(stream)) return real(pointer, stream);
   return Free(pointer, [&] { return real(pointer, stream); });
 }
 
 CUresult cuMemFreeAsync_ptsz(CUdeviceptr pointer, CUstream stream) {
   HAMI_ACT(cuMemFreeAsync_ptsz, pointer, stream);
+  if (hami::limiter::hook::IsCapturing(stream)) return real(pointer, stream);
   return Free(pointer, [&] { return real(pointer, stream); });
 }
 

@@ -1,5 +1,8 @@
 #include "limiter/hook/pool.h"
 
+#include <new>
+#include <optional>
+
 #include "abi/region.h"
 #include "limiter/account/charge.h"
 #include "limiter/hook/prologue.h"
@@ -13,21 +16,27 @@ using account::Space;
 
 // Pools grow in steps of this size at least.
 constexpr uint64_t kPoolStep = uint64_t{2} << 20;
-constexpr int kMostPools = 128;
+constexpr size_t kPoolsAtOnce = 128;
 
 struct Pool {
   std::atomic<CUmemoryPool> handle{nullptr};
   sys::Lock lock;
-  int device = -1;  // index in the region; -1: host memory, not charged
-  bool destroyed = false;
-  uint64_t live = 0;     // bytes granted and not freed
-  uint64_t asked = 0;    // bytes of requests under way
-  uint64_t booked = 0;   // bytes in the account
-  uint64_t coming = 0;   // bytes that requests under way are about to book
-  uint64_t changes = 0;  // operations begun or ended: tells that a reading of the driver is stale
+  int device = -1;         // index in the region; -1: host memory, not charged
+  bool destroyed = false;  // the driver may not be asked about it any more
+  uint64_t live = 0;       // bytes granted and not freed
+  uint64_t asked = 0;      // bytes of requests under way
+  uint64_t booked = 0;     // bytes in the account
+  uint64_t coming = 0;     // bytes that requests under way are about to book
+  uint64_t changes = 0;    // operations begun or ended: tells that a reading of the driver is stale
 };
 
-constinit Pool pools[kMostPools];
+// Pools never move; a program that has more than there is room for gets another chunk.
+struct Chunk {
+  Pool pools[kPoolsAtOnce];
+  std::atomic<Chunk*> next{nullptr};
+};
+constinit Chunk first_chunk;
+const CUmemoryPool kEnded = reinterpret_cast<CUmemoryPool>(1);  // no pool's handle
 constinit sys::Lock new_pool;
 // Pools with booked > live: what a synchronisation may have made smaller.
 constinit std::atomic<uint32_t> slack_hint{0};
@@ -35,11 +44,34 @@ constinit std::atomic<uint32_t> slack_hint{0};
 uint64_t Larger(uint64_t a, uint64_t b) { return a > b ? a : b; }
 uint64_t RoundUp(uint64_t bytes) { return (bytes + kPoolStep - 1) / kPoolStep * kPoolStep; }
 
+template <class Visit>
+void ForEachPool(Visit visit) {
+  for (Chunk* chunk = &first_chunk; chunk != nullptr; chunk = chunk->next.load()) {
+    for (Pool& pool : chunk->pools) visit(pool);
+  }
+}
+
 Pool* FindPool(CUmemoryPool handle) {
-  for (Pool& pool : pools) {
-    if (pool.handle.load(std::memory_order_acquire) == handle) return &pool;
+  for (Chunk* chunk = &first_chunk; chunk != nullptr; chunk = chunk->next.load()) {
+    for (Pool& pool : chunk->pools) {
+      if (pool.handle.load(std::memory_order_acquire) == handle) return &pool;
+    }
   }
   return nullptr;
+}
+
+// A free place; nullptr: no memory for more.
+Pool* FreePool() {
+  Pool* const free = FindPool(nullptr);
+  if (free != nullptr) return free;
+  Chunk* last = &first_chunk;
+  while (last->next.load() != nullptr) last = last->next.load();
+  void* const room =
+      sys::Map(sizeof(Chunk), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+  if (room == nullptr) return nullptr;
+  Chunk* const chunk = new (room) Chunk;
+  last->next.store(chunk);
+  return &chunk->pools[0];
 }
 
 Pool* EnterPool(CUmemoryPool handle, int device) {
@@ -48,7 +80,7 @@ Pool* EnterPool(CUmemoryPool handle, int device) {
   const sys::Guard guard(new_pool);
   known = FindPool(handle);
   if (known != nullptr) return known;
-  Pool* free = FindPool(nullptr);
+  Pool* const free = FreePool();
   if (free == nullptr) return nullptr;
   free->device = device;
   free->destroyed = false;
@@ -92,12 +124,12 @@ bool Refresh(Pool& pool) {
 
 void RefreshAll() {
   if (slack_hint.exchange(0, std::memory_order_acq_rel) == 0) return;
-  for (Pool& pool : pools) {
-    if (pool.handle.load(std::memory_order_acquire) == nullptr) continue;
+  ForEachPool([](Pool& pool) {
+    if (pool.handle.load(std::memory_order_acquire) == nullptr) return;
     Refresh(pool);
     const sys::Guard guard(pool.lock);
     if (pool.booked > pool.live) slack_hint.store(1, std::memory_order_release);
-  }
+  });
 }
 
 // Counts the request in; returns how many bytes the account must grow for it.
@@ -142,6 +174,13 @@ bool Cover(Pool& pool) {
   return room.granted();
 }
 
+// A pool that is destroyed lives on without a name until its last block is freed.
+void End(Pool& pool, bool ended) {
+  const sys::Guard guard(pool.lock);
+  pool.destroyed = ended;
+  if (ended) pool.handle.store(kEnded, std::memory_order_release);
+}
+
 // The program's block has gone.
 void Drop(Pool& pool, uint64_t bytes) {
   const sys::Guard guard(pool.lock);
@@ -149,17 +188,11 @@ void Drop(Pool& pool, uint64_t bytes) {
   pool.live = pool.live < bytes ? 0 : pool.live - bytes;
 }
 
-bool IsCapturing(CUstream stream) {
-  const auto ask = HAMI_REAL(cuStreamIsCapturing);
-  int status = 0;
-  return ask != nullptr && ask(stream, &status) == CUDA_SUCCESS && status != 0;
-}
-
-Record PoolRecord(const Pool& pool, CUdeviceptr pointer, uint64_t bytes) {
+Record PoolRecord(Pool& pool, CUdeviceptr pointer, uint64_t bytes) {
   Record record;
   record.key = pointer;
   record.size = bytes;
-  record.link = KeyOf(pool.handle.load(std::memory_order_relaxed));
+  record.link = KeyOf(&pool);
   record.space = Space::kPointer;
   record.kind = HAMI_KIND_POOL;
   record.device = static_cast<int8_t>(pool.device);
@@ -177,10 +210,14 @@ CUresult Grow(Pool& pool, uint64_t growth, Call call) {
   return result;
 }
 
+// `pool` is nullopt when the driver has none to say, nullptr when there is no memory to enter it.
 template <class Call>
-CUresult AllocateFrom(Pool* pool, CUdeviceptr* pointer, uint64_t bytes, CUstream stream,
-                      Call call) {
-  if (pool == nullptr || pool->device < 0 || pointer == nullptr || bytes == 0) return call();
+CUresult AllocateFrom(std::optional<Pool*> asked, CUdeviceptr* pointer, uint64_t bytes,
+                      CUstream stream, Call call) {
+  if (!asked || pointer == nullptr || bytes == 0) return call();
+  Pool* const pool = *asked;
+  if (pool == nullptr) return CUDA_ERROR_OUT_OF_MEMORY;
+  if (pool->device < 0) return call();
   if (IsCapturing(stream)) return call();  // becomes a node of a graph, takes nothing now
   const uint64_t growth = Enter(*pool, bytes);
   const CUresult result = Grow(*pool, growth, call);
@@ -196,28 +233,50 @@ CUresult AllocateFrom(Pool* pool, CUdeviceptr* pointer, uint64_t bytes, CUstream
   return CUDA_ERROR_OUT_OF_MEMORY;
 }
 
-Pool* DefaultPool() {
+std::optional<Pool*> CurrentPool() {
   const Current current = CurrentDevice();
   const auto get = HAMI_REAL(cuDeviceGetMemPool);
   CUmemoryPool handle = nullptr;
   if (!current.valid || get == nullptr || get(&handle, current.ordinal) != CUDA_SUCCESS ||
       handle == nullptr) {
-    return nullptr;
+    return std::nullopt;
   }
-  return EnterPool(handle, static_cast<int>(current.index));
+  Pool* const known = FindPool(handle);
+  return known != nullptr ? known : EnterPool(handle, static_cast<int>(current.index));
 }
 
-Pool* GivenPool(CUmemoryPool handle) {
+// The card whose default pool it is; `otherwise` if it is none's.
+int DeviceOfDefaultPool(CUmemoryPool pool, int otherwise) {
+  const auto get_count = HAMI_REAL(cuDeviceGetCount);
+  const auto get = HAMI_REAL(cuDeviceGetDefaultMemPool);
+  int count = 0;
+  if (get == nullptr || get_count == nullptr || get_count(&count) != CUDA_SUCCESS) return otherwise;
+  for (int ordinal = 0; ordinal < count; ++ordinal) {
+    CUmemoryPool handle = nullptr;
+    if (get(&handle, ordinal) == CUDA_SUCCESS && handle == pool) return IndexOf(ordinal);
+  }
+  return otherwise;
+}
+
+std::optional<Pool*> GivenPool(CUmemoryPool handle) {
+  if (handle == nullptr) return std::nullopt;
+  Pool* const known = FindPool(handle);
+  if (known != nullptr) return known;
   const Current current = CurrentDevice();
-  if (handle == nullptr || !current.valid) return nullptr;
-  return EnterPool(handle, static_cast<int>(current.index));
+  if (!current.valid) return std::nullopt;
+  return EnterPool(handle, DeviceOfDefaultPool(handle, static_cast<int>(current.index)));
 }
 
 }  // namespace
 
+bool IsCapturing(CUstream stream) {
+  const auto ask = HAMI_REAL(cuStreamIsCapturing);
+  int status = 0;
+  return ask != nullptr && ask(stream, &status) == CUDA_SUCCESS && status != 0;
+}
+
 void PoolFreed(const Record& record) {
-  Pool* pool = FindPool(reinterpret_cast<CUmemoryPool>(record.link));
-  if (pool == nullptr) return;
+  auto* const pool = reinterpret_cast<Pool*>(record.link);
   Drop(*pool, record.size);
   slack_hint.store(1, std::memory_order_release);
   if (pool->destroyed) Refresh(*pool);
@@ -226,22 +285,22 @@ void PoolFreed(const Record& record) {
 bool TrimPools(unsigned device) {
   const auto trim = HAMI_REAL(cuMemPoolTrimTo);
   bool lowered = false;
-  for (Pool& pool : pools) {
+  ForEachPool([&](Pool& pool) {
     const CUmemoryPool handle = pool.handle.load(std::memory_order_acquire);
-    if (handle == nullptr || pool.device != static_cast<int>(device)) continue;
+    if (handle == nullptr || pool.device != static_cast<int>(device)) return;
     if (trim != nullptr && !pool.destroyed) trim(handle, 0);
     lowered = Refresh(pool) || lowered;
-  }
+  });
   return lowered;
 }
 
 void ForgetPoolsAfterFork() {
   new_pool.Reset();
-  for (Pool& pool : pools) {
+  ForEachPool([](Pool& pool) {
     pool.lock.Reset();
     pool.handle.store(nullptr);
     pool.live = pool.asked = pool.booked = pool.coming = 0;
-  }
+  });
 }
 
 }  // namespace hami::limiter::hook
@@ -252,13 +311,13 @@ extern "C" {
 
 CUresult cuMemAllocAsync(CUdeviceptr* pointer, size_t bytes, CUstream stream) {
   HAMI_ACT(cuMemAllocAsync, pointer, bytes, stream);
-  return AllocateFrom(DefaultPool(), pointer, bytes, stream,
+  return AllocateFrom(CurrentPool(), pointer, bytes, stream,
                       [&] { return real(pointer, bytes, stream); });
 }
 
 CUresult cuMemAllocAsync_ptsz(CUdeviceptr* pointer, size_t bytes, CUstream stream) {
   HAMI_ACT(cuMemAllocAsync_ptsz, pointer, bytes, stream);
-  return AllocateFrom(DefaultPool(), pointer, bytes, stream,
+  return AllocateFrom(CurrentPool(), pointer, bytes, stream,
                       [&] { return real(pointer, bytes, stream); });
 }
 
@@ -280,9 +339,15 @@ CUresult cuMemPoolCreate(CUmemoryPool* pool, const CUmemPoolProps* props) {
   HAMI_ACT(cuMemPoolCreate, pool, props);
   const CUresult result = real(pool, props);
   if (result != CUDA_SUCCESS) return result;
-  const bool on_device = props->location.type == CU_MEM_LOCATION_TYPE_DEVICE;
-  EnterPool(*pool, on_device ? IndexOf(props->location.id) : -1);
-  return result;
+  const Current current = CurrentDevice();
+  const bool anywhere =
+      props->alloc_type == CU_MEM_ALLOCATION_TYPE_MANAGED && props->location.type == 0;
+  const int device =
+      anywhere && current.valid ? static_cast<int>(current.index) : DeviceOf(props->location);
+  if (EnterPool(*pool, device) != nullptr) return result;
+  const auto destroy = HAMI_REAL(cuMemPoolDestroy);
+  if (destroy != nullptr) destroy(*pool);
+  return CUDA_ERROR_OUT_OF_MEMORY;
 }
 
 CUresult cuMemPoolTrimTo(CUmemoryPool pool, size_t keep) {
@@ -295,14 +360,16 @@ CUresult cuMemPoolTrimTo(CUmemoryPool pool, size_t keep) {
 
 CUresult cuMemPoolDestroy(CUmemoryPool pool) {
   HAMI_ACT(cuMemPoolDestroy, pool);
+  Pool* const known = pool == nullptr ? nullptr : FindPool(pool);
+  if (known == nullptr) return real(pool);
+  End(*known, true);  // before the driver may give the handle to another pool
   const CUresult result = real(pool);
-  Pool* known = FindPool(pool);
-  if (result != CUDA_SUCCESS || pool == nullptr || known == nullptr) return result;
-  {
-    const hami::limiter::sys::Guard guard(known->lock);
-    known->destroyed = true;  // its handle may not be asked any more
+  if (result == CUDA_SUCCESS) {
+    Refresh(*known);
+  } else {
+    End(*known, false);
+    known->handle.store(pool, std::memory_order_release);
   }
-  Refresh(*known);
   return result;
 }
 
@@ -323,6 +390,13 @@ CUresult cuStreamSynchronize_ptsz(CUstream stream) {
 CUresult cuEventSynchronize(CUevent event) {
   HAMI_ACT(cuEventSynchronize, event);
   const CUresult result = real(event);
+  RefreshAll();
+  return result;
+}
+
+CUresult cuCtxSynchronize_v2(CUcontext context) {
+  HAMI_ACT(cuCtxSynchronize_v2, context);
+  const CUresult result = real(context);
   RefreshAll();
   return result;
 }

@@ -7,11 +7,15 @@
 #pragma once
 
 #include "limiter/account/records.h"
+#include "limiter/hook/cuda_api.h"
 
 namespace hami::limiter::hook {
 
 // The program gave a block back to its pool (cuMemFree or cuMemFreeAsync).
 void PoolFreed(const account::Record& record);
+
+// Whether a call on this stream becomes a node of a graph instead of acting now.
+bool IsCapturing(CUstream stream);
 
 // Makes the pools of a card give back what they do not need. True: the account went down.
 bool TrimPools(unsigned device);

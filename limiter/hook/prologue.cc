@@ -5,6 +5,8 @@
 #include "limiter/account/charge.h"
 #include "limiter/core/governor.h"
 #include "limiter/core/helper.h"
+#include "limiter/hook/context.h"
+#include "limiter/hook/graph.h"
 #include "limiter/hook/pool.h"
 #include "limiter/nvml/cards.h"
 #include "limiter/region/attachment.h"
@@ -30,6 +32,7 @@ constinit std::atomic<uint32_t> context_generation{1};
 
 struct SeenContext {
   CUcontext context = nullptr;
+  uint64_t owner = 0;
   uint32_t generation = 0;
   int16_t ordinal = -1;
   int16_t index = -1;
@@ -42,15 +45,23 @@ void InForkedChild() {
   ForgetPoolsAfterFork();
   core::Governor::Own().AfterFork();
   core::Helper::Own().AfterFork();
+  ForgetGraphsAfterFork();
   start_turn.Reset();
   context_generation.fetch_add(1);
+}
+
+// What may lower this process's own account before a request of it is refused.
+bool Relieve(unsigned device) {
+  const bool pools = TrimPools(device);
+  const bool graphs = TrimGraphs(device);
+  return CorrectContexts(device) || pools || graphs;
 }
 
 void Start() {
   const sys::Guard guard(start_turn);
   if (started.load(std::memory_order_relaxed)) return;
   __register_atfork(nullptr, nullptr, &InForkedChild, __dso_handle);
-  account::SetRelief(&TrimPools);
+  account::SetRelief(&Relieve);
   started.store(true, std::memory_order_release);
 }
 
@@ -113,6 +124,12 @@ int IndexOf(CUdevice ordinal) {
   return index;
 }
 
+int DeviceOf(const CUmemLocation& location) {
+  if (location.type == CU_MEM_LOCATION_TYPE_DEVICE) return IndexOf(location.id);
+  if (location.type != CU_MEM_LOCATION_TYPE_DEVICE_LOCALITY_DOMAIN) return -1;
+  return IndexOf(location.id & 0xff);
+}
+
 Current CurrentDevice() {
   const auto get_current = HAMI_REAL(cuCtxGetCurrent);
   const auto get_device = HAMI_REAL(cuCtxGetDevice);
@@ -127,9 +144,12 @@ Current CurrentDevice() {
     if (get_device(&ordinal) != CUDA_SUCCESS) return current;
     const int index = IndexOf(ordinal);
     if (index < 0) return current;
-    seen = {current.context, generation, static_cast<int16_t>(ordinal),
-            static_cast<int16_t>(index)};
+    // A context has an identity of its own: its handle may come back for another one.
+    const auto known = records.Find(account::Space::kContext, KeyOf(current.context));
+    seen = {current.context, known ? known->link : KeyOf(current.context), generation,
+            static_cast<int16_t>(ordinal), static_cast<int16_t>(index)};
   }
+  current.owner = seen.owner;
   current.valid = true;
   current.ordinal = seen.ordinal;
   current.index = static_cast<unsigned>(seen.index);

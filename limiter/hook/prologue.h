@@ -17,9 +17,13 @@ account::Records& OwnRecords();
 // out and reorder them. Negative: no such card.
 int IndexOf(CUdevice ordinal);
 
+// The same for a place that a program names; negative: not on a card.
+int DeviceOf(const CUmemLocation& location);
+
 struct Current {
   bool valid = false;  // false: no context, the driver will say so itself
   CUcontext context = nullptr;
+  uint64_t owner = 0;  // what dies with the context has it as owner
   CUdevice ordinal = -1;
   unsigned index = 0;
 };

@@ -5,9 +5,11 @@
 namespace {
 
 // The driver decides which function a name, version and flags mean; its hook takes that place.
-void PutHook(CUresult result, void** function) {
-  if (result != CUDA_SUCCESS || function == nullptr || *function == nullptr) return;
-  void* hook = hami::limiter::hook::HookOf(*function);
+void PutHook(CUresult result, const char* symbol, void** function) {
+  if (result != CUDA_SUCCESS || symbol == nullptr || function == nullptr || *function == nullptr) {
+    return;
+  }
+  void* hook = hami::limiter::hook::HookOf(symbol, *function);
   if (hook != nullptr) *function = hook;
 }
 
@@ -30,7 +32,16 @@ CUresult cuGetProcAddress_v2(const char* symbol, void** function, int version, u
   const auto real = HAMI_REAL(cuGetProcAddress_v2);
   if (real == nullptr) return CUDA_ERROR_NOT_FOUND;
   const CUresult result = real(symbol, function, version, flags, status);
-  if (!hami::limiter::hook::Busy()) PutHook(result, function);
+  if (!hami::limiter::hook::Busy()) PutHook(result, symbol, function);
+  return result;
+}
+
+CUresult cuGetProcAddress_v2_ptsz(const char* symbol, void** function, int version, uint64_t flags,
+                                  int* status) {
+  const auto real = HAMI_REAL(cuGetProcAddress_v2_ptsz);
+  if (real == nullptr) return CUDA_ERROR_NOT_FOUND;
+  const CUresult result = real(symbol, function, version, flags, status);
+  if (!hami::limiter::hook::Busy()) PutHook(result, symbol, function);
   return result;
 }
 
@@ -38,7 +49,7 @@ CUresult cuGetProcAddress(const char* symbol, void** function, int version, uint
   const auto real = HAMI_REAL(cuGetProcAddress);
   if (real == nullptr) return CUDA_ERROR_NOT_FOUND;
   const CUresult result = real(symbol, function, version, flags);
-  if (!hami::limiter::hook::Busy()) PutHook(result, function);
+  if (!hami::limiter::hook::Busy()) PutHook(result, symbol, function);
   return result;
 }
 

@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 
+#include "limiter/hook/unknown.h"
 #include "limiter/resolve/linker.h"
 #include "limiter/resolve/pointer_map.h"
 
@@ -37,6 +38,7 @@ class Library {
         void* function = real(handle, entries_[i].name);
         real_[i].store(function, std::memory_order_relaxed);
         map_.Insert(function, entries_[i].hook);
+        if (entries_[i].hook != nullptr) families_.Insert(entries_[i].name);
       }
       bound_.store(true, std::memory_order_release);
     }
@@ -46,14 +48,27 @@ class Library {
   void* At(size_t index) {
     return Bind(true) ? real_[index].load(std::memory_order_relaxed) : nullptr;
   }
-  void* HookOf(void* real) { return Bind(false) ? map_.Find(real) : nullptr; }
+  void* HookOf(std::string_view name, void* real) {
+    if (!Bind(false)) return nullptr;
+    void* hook = map_.Find(real);
+    if (hook == nullptr && families_.Has(name) && resolve::SameObject(real, Any())) Report(name);
+    return hook;
+  }
 
  private:
+  void* Any() const {
+    for (const std::atomic<void*>& function : real_) {
+      if (function.load(std::memory_order_relaxed) != nullptr) return function.load();
+    }
+    return nullptr;
+  }
+
   const char* soname_;
   const Entry (&entries_)[kCount];
   std::atomic<bool> bound_{false};
   std::atomic<void*> real_[kCount] = {};
   resolve::PointerMap map_;
+  Families families_;
 };
 
 const Entry kCudaEntries[] = {HAMI_CUDA_HOOKS(HAMI_HOOK) HAMI_CUDA_CALLS(HAMI_CALL)};
@@ -67,9 +82,8 @@ constinit Library nvml("libnvidia-ml.so.1", kNvmlEntries);
 void* Real(CudaFn function) { return cuda.At(static_cast<size_t>(function)); }
 void* Real(NvmlFn function) { return nvml.At(static_cast<size_t>(function)); }
 
-void* HookOf(void* real) {
-  void* found = cuda.HookOf(real);
-  return found != nullptr ? found : nvml.HookOf(real);
+void* HookOf(std::string_view name, void* real) {
+  return name.substr(0, 2) == "cu" ? cuda.HookOf(name, real) : nvml.HookOf(name, real);
 }
 
 bool Busy() { return depth > 0; }

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <string_view>
 
 #include "limiter/hook/cuda_api.h"
 #include "limiter/nvml/nvml_api.h"
@@ -40,8 +41,10 @@ HAMI_NVML_CALLS(HAMI_TYPE)
 void* Real(CudaFn function);
 void* Real(NvmlFn function);
 
-// The hook in front of a real function; nullptr: none. Looks at loaded libraries only.
-void* HookOf(void* real);
+// The hook in front of a real function that `name` was looked up for; nullptr: none. Looks at
+// loaded libraries only. A further form of a hooked function is reported once and seen in the
+// region: the driver is newer than this library.
+void* HookOf(std::string_view name, void* real);
 
 // Whether this thread is inside the library: calls that come back from the driver are passed on.
 bool Busy();

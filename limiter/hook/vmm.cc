@@ -1,6 +1,5 @@
-// Physical memory by handle. It is charged when it is made, on the card that the properties name,
-// and given back when neither a handle nor a mapping refers to it: programs make, map and release
-// the handle at once, and the mapping keeps the memory (spec B3).
+#include "limiter/hook/vmm.h"
+
 #include <atomic>
 
 #include "abi/region.h"
@@ -12,9 +11,11 @@ using hami::limiter::account::Reservation;
 using hami::limiter::account::Space;
 using hami::limiter::hook::OwnRecords;
 
+namespace hami::limiter::hook {
 namespace {
 
 constinit std::atomic<uint64_t> next_identity{1};
+constinit std::atomic<uint64_t> bindings{0};
 
 Record Entry(Space space, uint64_t key, uint64_t identity) {
   Record record;
@@ -26,13 +27,16 @@ Record Entry(Space space, uint64_t key, uint64_t identity) {
   return record;
 }
 
-// One reference to a physical block less; gives it back with the last one.
+// One reference to a block less; gives it back with the last one.
 void Drop(uint64_t identity) {
   const auto block = OwnRecords().AddReference(Space::kPhysical, identity, -1);
-  if (block && block->references == 0) hami::limiter::hook::ReleaseRecord(*block);
+  if (!block || block->references != 0) return;
+  ReleaseRecord(*block);
+  UnbindAll(identity);
 }
 
-bool Remember(CUmemGenericAllocationHandle handle, unsigned device, uint64_t bytes) {
+// A handle that the program now has. `device` -1: not charged (the host's, another process's).
+bool Remember(CUmemGenericAllocationHandle handle, int device, uint64_t bytes) {
   Record block = Entry(Space::kPhysical, next_identity.fetch_add(1), 0);
   block.size = bytes;
   block.device = static_cast<int8_t>(device);
@@ -42,28 +46,108 @@ bool Remember(CUmemGenericAllocationHandle handle, unsigned device, uint64_t byt
   return false;
 }
 
+// A handle that the driver may have given before.
+void RememberAgain(CUmemGenericAllocationHandle handle, uint64_t identity) {
+  if (!OwnRecords().AddReference(Space::kPhysical, identity, 1)) return;
+  if (!OwnRecords().AddReference(Space::kHandle, handle, 1)) {
+    OwnRecords().Insert(Entry(Space::kHandle, handle, identity));
+  }
+}
+
+CUresult GiveBack(CUmemGenericAllocationHandle handle) {
+  const auto release = HAMI_REAL(cuMemRelease);
+  if (release != nullptr) release(handle);
+  return CUDA_ERROR_OUT_OF_MEMORY;
+}
+
 }  // namespace
+
+std::optional<uint64_t> BlockOf(CUmemGenericAllocationHandle handle) {
+  const auto known = OwnRecords().Find(Space::kHandle, handle);
+  return known ? std::optional(known->link) : std::nullopt;
+}
+
+std::optional<uint64_t> BlockAt(CUdeviceptr address) {
+  const auto mapping = OwnRecords().FindContaining(Space::kMapping, address);
+  return mapping ? std::optional(mapping->link) : std::nullopt;
+}
+
+int DeviceOfBlock(uint64_t identity) {
+  const auto block = OwnRecords().Find(Space::kPhysical, identity);
+  return block ? block->device : -1;
+}
+
+bool Bind(const Binding& binding) {
+  if (OwnRecords().Find(Space::kBinding, binding.place)) return false;
+  if (!OwnRecords().AddReference(Space::kPhysical, binding.block, 1)) return false;
+  Record record = Entry(Space::kBinding, binding.place, binding.block);
+  record.owner = binding.owner;
+  record.size = binding.bytes;
+  OwnRecords().Insert(record);
+  bindings.fetch_add(1);
+  return true;
+}
+
+std::optional<uint64_t> Unbind(uint64_t place) {
+  const auto binding = OwnRecords().Take(Space::kBinding, place);
+  if (!binding) return std::nullopt;
+  bindings.fetch_sub(1);
+  Drop(binding->link);
+  return binding->size;
+}
+
+void UnbindAll(uint64_t owner) {
+  if (bindings.load() == 0) return;
+  OwnRecords().TakeOwned(Space::kBinding, owner, [](const Record& binding) {
+    bindings.fetch_sub(1);
+    Drop(binding.link);
+  });
+}
+
+}  // namespace hami::limiter::hook
+
+using namespace hami::limiter::hook;  // NOLINT: only exported functions below
 
 extern "C" {
 
 CUresult cuMemCreate(CUmemGenericAllocationHandle* handle, size_t bytes,
                      const CUmemAllocationProp* prop, unsigned long long flags) {
   HAMI_ACT(cuMemCreate, handle, bytes, prop, flags);
-  const bool on_device =
-      handle != nullptr && prop != nullptr && prop->location.type == CU_MEM_LOCATION_TYPE_DEVICE;
-  const int index = on_device ? hami::limiter::hook::IndexOf(prop->location.id) : -1;
-  if (index < 0) return real(handle, bytes, prop, flags);
+  const int index = handle != nullptr && prop != nullptr ? DeviceOf(prop->location) : -1;
+  if (index < 0) {
+    const CUresult result = real(handle, bytes, prop, flags);
+    if (result == CUDA_SUCCESS && handle != nullptr) Remember(*handle, -1, 0);
+    return result;
+  }
   const auto device = static_cast<unsigned>(index);
   Reservation room = Reservation::Of(device, bytes);
   if (!room.granted()) return CUDA_ERROR_OUT_OF_MEMORY;
   const CUresult result = real(handle, bytes, prop, flags);
   if (result != CUDA_SUCCESS) return result;
-  if (!Remember(*handle, device, bytes)) {
-    const auto release = HAMI_REAL(cuMemRelease);
-    if (release != nullptr) release(*handle);
-    return CUDA_ERROR_OUT_OF_MEMORY;
-  }
+  if (!Remember(*handle, index, bytes)) return GiveBack(*handle);
   room.Keep(HAMI_KIND_VMM, bytes);
+  return result;
+}
+
+// The exporter pays, while it holds the block.
+CUresult cuMemImportFromShareableHandle(CUmemGenericAllocationHandle* handle, void* os_handle,
+                                        int type) {
+  HAMI_ACT(cuMemImportFromShareableHandle, handle, os_handle, type);
+  const CUresult result = real(handle, os_handle, type);
+  if (result != CUDA_SUCCESS || handle == nullptr) return result;
+  const auto known = BlockOf(*handle);
+  if (known) {
+    RememberAgain(*handle, *known);
+  } else {
+    Remember(*handle, -1, 0);
+  }
+  return result;
+}
+
+CUresult cuMulticastCreate(CUmemGenericAllocationHandle* handle, const void* prop) {
+  HAMI_ACT(cuMulticastCreate, handle, prop);
+  const CUresult result = real(handle, prop);
+  if (result == CUDA_SUCCESS && handle != nullptr) Remember(*handle, -1, 0);
   return result;
 }
 
@@ -87,28 +171,24 @@ CUresult cuMemRetainAllocationHandle(CUmemGenericAllocationHandle* handle, void*
   HAMI_ACT(cuMemRetainAllocationHandle, handle, address);
   const CUresult result = real(handle, address);
   if (result != CUDA_SUCCESS) return result;
-  const auto mapping =
-      OwnRecords().FindContaining(Space::kMapping, hami::limiter::hook::KeyOf(address));
-  if (!mapping || !OwnRecords().AddReference(Space::kPhysical, mapping->link, 1)) return result;
-  if (!OwnRecords().AddReference(Space::kHandle, *handle, 1)) {
-    OwnRecords().Insert(Entry(Space::kHandle, *handle, mapping->link));
-  }
+  const auto block = BlockAt(KeyOf(address));
+  if (block) RememberAgain(*handle, *block);
   return result;
 }
 
 CUresult cuMemMap(CUdeviceptr pointer, size_t bytes, size_t offset,
                   CUmemGenericAllocationHandle handle, unsigned long long flags) {
   HAMI_ACT(cuMemMap, pointer, bytes, offset, handle, flags);
-  const auto known = OwnRecords().Find(Space::kHandle, handle);
+  const auto block = BlockOf(handle);
   // Counted before: another thread may release the handle while the driver maps.
-  if (known) OwnRecords().AddReference(Space::kPhysical, known->link, 1);
+  if (block) OwnRecords().AddReference(Space::kPhysical, *block, 1);
   const CUresult result = real(pointer, bytes, offset, handle, flags);
-  if (!known) return result;
+  if (!block) return result;
   if (result != CUDA_SUCCESS) {
-    Drop(known->link);
+    Drop(*block);
     return result;
   }
-  Record mapping = Entry(Space::kMapping, pointer, known->link);
+  Record mapping = Entry(Space::kMapping, pointer, *block);
   mapping.size = bytes;
   OwnRecords().Insert(mapping);
   return result;

@@ -39,12 +39,16 @@ class Attachment {
   uint32_t CorePolicy() const;
   const HamiLimitsPage* limits_page() const { return limits_; }
   // This process's slot; -1: none.
-  int slot() const { return slot_.load(std::memory_order_relaxed); }
+  int slot_index() const { return slot_.load(std::memory_order_relaxed); }
   // Bytes that the container uses on a device.
-  uint64_t Used(unsigned device) const {
-    return BytesOf(Account<>::Load(region_->ext.header.devices[device].used_total));
+  uint64_t Used(unsigned device) const { return BytesOf(UsedTagged(device)); }
+  // With the tag that tells whether they have changed meanwhile.
+  uint64_t UsedTagged(unsigned device) const {
+    return Account<>::Load(region_->ext.header.devices[device].used_total);
   }
   Account<>::Words words(unsigned device);
+  // This process's slot.
+  HamiExtSlot& slot() { return region_->ext.slots[slot_.load(std::memory_order_relaxed)]; }
 
   // Makes the books exact before a refusal: takes back a lost lock, reaps, repairs one device.
   void Settle(unsigned device);

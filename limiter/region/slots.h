@@ -27,6 +27,7 @@ void ClearSlot(HamiExtSlot& slot, HamiV1Slot& mirror) {
     for (uint64_t& bytes : slot.device[d].bytes) {
       if (Words::Load(bytes) != 0) Words::Store(bytes, 0);
     }
+    slot.contexts[d] = 0;
     slot.device[d].busy_ns = 0;
     slot.device[d].launches = 0;
     if (Words::Load(slot.pending[d]) != 0) Words::Store(slot.pending[d], 0);

@@ -24,9 +24,9 @@ struct Wanted {
 };
 
 // The hook of a real driver function, else the function itself.
-void* HookOr(void* found) {
+void* HookOr(const Wanted& wanted, void* found) {
   if (hook::Busy()) return found;
-  void* hooked = hook::HookOf(found);
+  void* hooked = hook::HookOf(wanted.name, found);
   return hooked != nullptr ? hooked : found;
 }
 
@@ -49,10 +49,10 @@ void* Global(void* handle, const Wanted& wanted, const void* caller) {
   void* found = wanted.In(RTLD_NEXT);
   if (handle == RTLD_NEXT) {
     // An interposer that asks for what comes after itself: only the real function can tell.
-    return found == nullptr || SameObject(found, caller) ? kPassOn : HookOr(found);
+    return found == nullptr || SameObject(found, caller) ? kPassOn : HookOr(wanted, found);
   }
   if (found == nullptr) found = InScopeOf(caller, wanted);
-  if (found != nullptr) return HookOr(found);
+  if (found != nullptr) return HookOr(wanted, found);
   return wanted.In(RTLD_NEXT);  // nothing, and dlerror says so
 }
 
@@ -61,7 +61,7 @@ void* Choose(void* handle, const Wanted& wanted, const void* caller) {
   if (handle == RTLD_DEFAULT || handle == RTLD_NEXT) return Global(handle, wanted, caller);
   void* found = wanted.In(handle);
   if (found == nullptr) return nullptr;
-  return IsOwn(found) ? Global(RTLD_DEFAULT, wanted, caller) : HookOr(found);
+  return IsOwn(found) ? Global(RTLD_DEFAULT, wanted, caller) : HookOr(wanted, found);
 }
 
 }  // namespace

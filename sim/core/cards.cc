@@ -51,6 +51,7 @@ class Binder {
   CardSet& set_;
   ReadError& error_;
   Card defaults_;
+  int64_t slice_ns_ = 2'000'000;
 };
 
 bool Binder::Expected(const YamlNode& node, const char* path, const char* expectation) {
@@ -476,6 +477,14 @@ bool Binder::Document(const YamlNode& root) {
     } else if (n->key == "data") {
       set_.keep_data = n->text == "kept";
       ok = n->text == "kept" || n->text == "discarded" || Expected(*n, "data", "kept or discarded");
+    } else if (n->key == "scheduling") {
+      set_.slice_ns = n->text == "time_sliced" ? slice_ns_ : 0;
+      ok = n->text == "fifo" || n->text == "time_sliced" ||
+           Expected(*n, "scheduling", "fifo or time_sliced");
+    } else if (n->key == "slice_us") {
+      ok = Number(*n, "slice_us", 50, 1'000'000, value);
+      slice_ns_ = static_cast<int64_t>(value) * 1000;
+      if (set_.slice_ns != 0) set_.slice_ns = slice_ns_;
     } else if (n->key == "defaults") {
       defaults = n;
     } else if (n->key == "cards") {
@@ -487,7 +496,7 @@ bool Binder::Document(const YamlNode& root) {
     } else {
       ok = Unknown(*n, "",
                    "driver, cuda, seed, utilization_window_ms, pool_chunk_mib, data, "
-                   "defaults, cards, links, failures");
+                   "scheduling, slice_us, defaults, cards, links, failures");
     }
     if (!ok) return false;
   }
@@ -567,6 +576,14 @@ void ApplyEnvironment(CardSet& set) {
   if (driver != nullptr && *driver != '\0') CopyText(set.driver_version, driver);
   if (EnvUnsigned("FAKEGPU_UTIL_MS", value) && value >= 20 && value <= 5000) {
     set.utilization_window_ns = value * 1'000'000;
+  }
+  const char* scheduling = getenv("FAKEGPU_SCHEDULING");
+  if (scheduling != nullptr && strcmp(scheduling, "time_sliced") == 0) {
+    if (set.slice_ns == 0) set.slice_ns = 2'000'000;
+  } else if (scheduling != nullptr && strcmp(scheduling, "fifo") == 0) {
+    set.slice_ns = 0;
+  } else if (scheduling != nullptr && *scheduling != '\0') {
+    Complain("FAKEGPU_SCHEDULING: expected fifo or time_sliced, got \"%s\"", scheduling);
   }
   for (int i = 0; i < set.count; ++i) {
     Card& card = set.cards[i];

@@ -70,6 +70,7 @@ struct CardSet {
   uint64_t utilization_window_ns = 1'000'000'000;
   uint64_t pool_chunk_bytes = 2ull << 20;
   bool keep_data = false;
+  int64_t slice_ns = 0;  // of a time-sliced card; 0: first come, first served
   int count = 0;
   Card cards[kMaxCards];
   uint8_t nvlinks[kMaxCards][kMaxCards] = {};  // direct links from row to column

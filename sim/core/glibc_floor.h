@@ -20,3 +20,4 @@ SIM_PIN(dlsym);
 SIM_PIN(pthread_create);
 SIM_PIN(pthread_join);
 SIM_PIN(pthread_mutex_trylock);
+SIM_PIN(pthread_sigmask);

@@ -48,6 +48,13 @@ void Raise(std::atomic<uint64_t>& peak, uint64_t value) {
   }
 }
 
+void ResetRing(Ring& ring) {
+  ring.last_done_ns = 0;
+  ring.busy_total_ns = 0;
+  ring.launches = 0;
+  for (auto& bucket : ring.buckets) bucket = 0;
+}
+
 class Guard {
  public:
   explicit Guard(pthread_mutex_t& mutex) : mutex_(mutex) { pthread_mutex_lock(&mutex_); }
@@ -118,6 +125,16 @@ bool Ledger::LockByte(int fd, int64_t byte, bool wait) const {
 void Ledger::UnlockByte(int fd, int64_t byte) const {
   struct flock range = ByteRange(F_UNLCK, byte);
   fcntl(fd, F_OFD_SETLK, &range);
+}
+
+void Ledger::LockCard(int card) {
+  pthread_mutex_lock(&card_mutex_[card]);
+  LockByte(lock_fd_, kCardLockBase + card, true);
+}
+
+void Ledger::UnlockCard(int card) {
+  UnlockByte(lock_fd_, kCardLockBase + card);
+  pthread_mutex_unlock(&card_mutex_[card]);
 }
 
 bool Ledger::OpenLockDescription() {
@@ -205,6 +222,7 @@ void Ledger::ForgetAfterFork() {
   slot_ = -1;
   slot_mutex_ = PTHREAD_MUTEX_INITIALIZER;
   for (pthread_mutex_t& mutex : book_mutex_) mutex = PTHREAD_MUTEX_INITIALIZER;
+  for (pthread_mutex_t& mutex : card_mutex_) mutex = PTHREAD_MUTEX_INITIALIZER;
   if (file_ != nullptr) OpenLockDescription();
 }
 
@@ -241,11 +259,7 @@ void Ledger::FillSlot(int number) {
   const uint32_t rings = slot.rings.exchange(0);
   for (int card = 0; card < kMaxCards; ++card) {
     if ((rings >> card & 1) == 0) continue;
-    Ring& ring = file_->rings[number][card];
-    ring.last_done_ns = 0;
-    ring.busy_total_ns = 0;
-    ring.launches = 0;
-    for (auto& bucket : ring.buckets) bucket = 0;
+    ResetRing(file_->rings[number][card]);
   }
   for (Line& line : file_->lines[number]) {
     if (line.peak.load(std::memory_order_relaxed) != 0) line.peak = 0;
@@ -280,9 +294,13 @@ int Ledger::FindGroup() {
   if (found < 0) {
     found = oldest_idle;
     Group& group = file_->groups[found];
+    const bool there_before = group.key.load() != 0;  // untouched pages stay untouched
     for (AccountWord& account : group.accounts) {
       account.word = Pack(0, kNobody, 0);
       account.peak = 0;
+    }
+    if (there_before) {
+      for (Ring& ring : file_->group_rings[found]) ResetRing(ring);
     }
     CopyText(group.name, names.nodename);
     group.born = ++file_->groups_made;

@@ -63,6 +63,11 @@ class Ledger {
   // Tells all who listen that the card reported an Xid.
   void AddEvent(int card, uint32_t xid);
 
+  // One process at a time moves a time-sliced card's schedule on. A holder that dies lets go.
+  void LockCard(int card);
+  void UnlockCard(int card);
+  bool may_write() const { return file_ != nullptr && !read_only_ && lock_fd_ >= 0; }
+
   StateFile* file() const { return file_; }
 
  private:
@@ -90,6 +95,7 @@ class Ledger {
   int64_t last_reap_ns_ = 0;
   pthread_mutex_t slot_mutex_ = PTHREAD_MUTEX_INITIALIZER;  // joining and reaping of this process
   pthread_mutex_t book_mutex_[kMaxCards] = {};              // one operation per line at a time
+  pthread_mutex_t card_mutex_[kMaxCards] = {};              // LockCard between threads
 };
 
 // CLOCK_MONOTONIC and CLOCK_REALTIME in nanoseconds.

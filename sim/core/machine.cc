@@ -67,6 +67,7 @@ bool Machine::Start(const void* self, State state) {
       }
     }
     failed_ = !ok;
+    if (ok) slice_ns_ = cards().slice_ns;
     for (int i = 0; ok && i < cards().count; ++i) {
       if (IsVisible(location_, cards().cards[i])) visible_[visible_count_++] = i;
     }

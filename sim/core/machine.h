@@ -13,6 +13,7 @@
 
 #include "sim/core/ledger.h"
 #include "sim/core/location.h"
+#include "sim/core/timeline.h"
 
 namespace hami::sim {
 
@@ -41,6 +42,8 @@ class Machine {
   int visible_count() const { return visible_count_; }
   int visible(int position) const { return visible_[position]; }  // index in cards()
   Ledger& ledger() { return ledger_; }
+  // A change of the scheduling in cards.yaml does not reach processes that have started.
+  Timeline timeline() { return {ledger_, slice_ns_}; }
   const Location& location() const { return location_; }
 
   // Waits the configured latency; returns the configured code when this call is to fail, else 0.
@@ -62,6 +65,7 @@ class Machine {
   uint32_t generations_ = 0;
   std::atomic<int64_t> last_look_ns_{0};
   uint64_t seen_version_ = 0;  // of cards.yaml
+  int64_t slice_ns_ = 0;
   int visible_count_ = 0;
   int visible_[kMaxCards] = {};
   Location location_;

@@ -15,7 +15,7 @@ struct Context;
 struct Pool;
 struct Mapping;
 
-enum class BlockKind : uint8_t { kDevice, kManaged, kPooled, kHost, kReserved };
+enum class BlockKind : uint8_t { kDevice, kManaged, kPooled, kHost, kReserved, kGraph };
 
 struct Block {
   uint64_t base = 0;
@@ -27,6 +27,9 @@ struct Block {
   Context* context = nullptr;
   Pool* pool = nullptr;
   Mapping* mappings = nullptr;  // of a reserved range, by address
+  uint32_t graph_nodes = 0;     // nodes that allocate a graph's block
+  bool is_allocated = false;    // a graph's block: between its allocation and its end
+  bool is_orphan = false;       // a graph's block: allocated, and its graph is gone
   Block* previous = nullptr;    // blocks of one context
   Block* next = nullptr;
 };

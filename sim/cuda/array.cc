@@ -1,21 +1,11 @@
 // Arrays: opaque memory of the card, charged by its real size.
-#include "sim/cuda/driver.h"
+#include "sim/cuda/array.h"
 
 namespace hami::sim {
 
-struct Array : Tagged {
-  static constexpr uint32_t kTag = 0x41525259;
-  static constexpr int kList = 5;
-  Context* context = nullptr;
-  int card = -1;
-  uint64_t charged = 0;
-  CudaArray3dDescriptor shape = {};
-};
-
 namespace {
 
-// Bytes of one channel; 0 for a format that is not simulated.
-uint64_t ElementBytes(int format) {
+uint64_t ChannelBytes(int format) {
   switch (format) {
     case 0x01:
     case 0x08:
@@ -33,9 +23,18 @@ uint64_t ElementBytes(int format) {
   }
 }
 
+}  // namespace
+
+uint64_t ElementBytes(const CudaArray3dDescriptor& shape) {
+  return ChannelBytes(shape.format) * shape.channels;
+}
+
+namespace {
+
 int MakeArray(Driver& driver, Array** out, const CudaArray3dDescriptor& shape) {
   SIM_CUDA_CONTEXT();
-  const uint64_t element = ElementBytes(shape.format);
+  SIM_CUDA_UNSAFE();
+  const uint64_t element = ChannelBytes(shape.format);
   const bool channels_ok = shape.channels == 1 || shape.channels == 2 || shape.channels == 4;
   if (element == 0 || !channels_ok || shape.width == 0) return kCudaInvalidValue;
   uint64_t size = element * shape.channels;

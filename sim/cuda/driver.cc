@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "sim/core/text.h"
+#include "sim/cuda/graph.h"
 
 namespace hami::sim {
 namespace {
@@ -148,7 +149,14 @@ void Driver::FreeBlock(Block* block) {
   addresses_.Free(block);
 }
 
+bool Driver::IsDone(int card, int64_t mark) { return machine_.timeline().Done(card, mark); }
+void Driver::Await(int card, int64_t mark) {
+  if (mark != 0) machine_.timeline().Await(card, mark);
+}
+int64_t Driver::DoneAt(int card, int64_t mark) { return machine_.timeline().DoneAt(card, mark); }
+
 void Driver::DestroyContext(Context* context) {
+  EndGraphMemoryOf(*this, context);
   {
     MutexGuard guard(memory_mutex);
     while (context->blocks != nullptr) FreeBlock(context->blocks);

@@ -1,9 +1,9 @@
 // The simulated libcuda.so.1: what all its exported functions share.
 //
-// One Driver per process; any thread may call any function. Lock order: context_mutex,
-// memory_mutex, then the ledger's own. The current context is a stack per thread, as in the real
-// driver. Contexts, streams and events are never given back to libc: a stale handle is recognised,
-// not followed into freed memory.
+// One Driver per process; any thread may call any function. Lock order: graph_mutex,
+// context_mutex, memory_mutex, then the ledger's own. The current context is a stack per thread, as
+// in the real driver. Contexts, streams and events are never given back to libc: a stale handle is
+// recognised, not followed into freed memory.
 #pragma once
 
 #include <pthread.h>
@@ -24,22 +24,41 @@ struct Tagged {
   Tagged* next_free = nullptr;
 };
 
+struct Capture;
+struct GraphNode;
+
+// Nodes that something depends on. Owns its array.
+struct NodeList {
+  GraphNode** items = nullptr;
+  int count = 0;
+  int capacity = 0;
+};
+
 struct CudaStream : Tagged {
   static constexpr int kList = 0;
   static constexpr uint32_t kTag = 0x53545245;
   Context* context = nullptr;
-  std::atomic<int64_t> last_done_ns{0};
-  std::atomic<int64_t> not_before_ns{0};  // by events waited for
+  std::atomic<int64_t> last{0};           // mark of its last work
+  std::atomic<int64_t> not_before_ns{0};  // by events of other cards waited for
+  std::atomic<uint64_t> host_ticket{0};   // its last host function
   uint32_t flags = 0;
   int32_t priority = 0;
   uint64_t id = 0;
+  Capture* capture = nullptr;  // guarded by graph_mutex, as the next
+  NodeList tail;               // what the next captured node depends on
 };
 
 struct CudaEvent : Tagged {
   static constexpr int kList = 1;
   static constexpr uint32_t kTag = 0x45564e54;
-  std::atomic<int64_t> time_ns{0};  // 0: never recorded
+  std::atomic<int64_t> recorded_ns{0};  // 0: never recorded
+  std::atomic<int64_t> mark{0};
+  std::atomic<int64_t> not_before_ns{0};
+  std::atomic<uint64_t> host_ticket{0};
+  int card = -1;
   uint32_t flags = 0;
+  uint64_t capture_id = 0;  // recorded in this capture; guarded by graph_mutex, as the next
+  NodeList captured;
 };
 
 struct Context : Tagged {
@@ -56,7 +75,14 @@ struct Context : Tagged {
   Block* blocks = nullptr;
   CudaStream legacy_stream;
   CudaStream thread_stream;
+  std::atomic<int64_t> blocking_last{0};  // mark of the last work in streams that legacy waits for
 };
+
+// Mark of the last work that what is queued on the stream next has to wait for.
+inline int64_t LastOf(const CudaStream* stream) {
+  return stream == &stream->context->legacy_stream ? stream->context->blocking_last.load()
+                                                   : stream->last.load();
+}
 
 struct Pool : Tagged {
   static constexpr int kList = 3;
@@ -84,7 +110,7 @@ inline constexpr int kQueueDepth = 1024;
 
 struct LaunchQueue {
   std::atomic<uint64_t> launched{0};
-  std::atomic<int64_t> done_ns[kQueueDepth] = {};
+  std::atomic<int64_t> marks[kQueueDepth] = {};
 };
 
 class Driver {
@@ -118,6 +144,11 @@ class Driver {
   void DestroyContext(Context* context);
   void FreeBlock(Block* block);  // memory_mutex held
 
+  // A mark of this process's work on a card.
+  bool IsDone(int card, int64_t mark);
+  void Await(int card, int64_t mark);
+  int64_t DoneAt(int card, int64_t mark);
+
   // Objects behind handles. T has a tag and a list of its own; null when there is no memory.
   template <class T>
   T* New() {
@@ -134,11 +165,15 @@ class Driver {
     GiveRoom(T::kList, object);
   }
 
+  // Streams that capture, in all threads: most calls need not look further than that.
+  std::atomic<int> captures{0};
+
+  pthread_mutex_t graph_mutex = PTHREAD_MUTEX_INITIALIZER;    // guards graphs and captures
   pthread_mutex_t context_mutex = PTHREAD_MUTEX_INITIALIZER;  // guards devices_ and their contexts
   pthread_mutex_t memory_mutex = PTHREAD_MUTEX_INITIALIZER;   // guards addresses_, blocks, pools
 
  private:
-  static constexpr int kLists = 8;
+  static constexpr int kLists = 24;
 
   void* TakeRoom(int list, size_t size);
   void GiveRoom(int list, Tagged* object);
@@ -177,6 +212,10 @@ bool IsLive(const T* object) {
 Context* CurrentContext();
 int RequireContext(Context** context);
 
+// What forbids a potentially unsafe call of this thread: kCudaCaptureUnsupported, and the captures
+// that do so are invalidated. 0: nothing does.
+int RefuseUnsafe(Driver& driver);
+
 // A block of the pool was freed; memory_mutex held.
 void GiveToPool(Pool& pool, uint64_t size);
 
@@ -185,6 +224,12 @@ void TrimPools(int card);
 
 // The stream behind a handle; null and the two special values are the context's own streams.
 int ResolveStream(CudaStream* handle, bool per_thread, Context* context, CudaStream** stream);
+
+// Queues kernels on the stream's card; waits while the process has kQueueDepth launches under way.
+void RunOn(CudaStream* stream, int card, int64_t duration_ns, uint64_t kernels);
+
+// Time that a kernel takes: what its handle says, else the card's default.
+int64_t KernelNs(const void* function, int card);
 
 }  // namespace hami::sim
 
@@ -198,5 +243,10 @@ int ResolveStream(CudaStream* handle, bool per_thread, Context* context, CudaStr
 #define SIM_CUDA_CONTEXT()                 \
   ::hami::sim::Context* context = nullptr; \
   if (const int sim_code = ::hami::sim::RequireContext(&context); sim_code != 0) return sim_code
+// For calls that may not be made while a capture forbids them.
+#define SIM_CUDA_UNSAFE()                                                                       \
+  if (driver.captures.load(std::memory_order_relaxed) != 0) {                                   \
+    if (const int sim_code = ::hami::sim::RefuseUnsafe(driver); sim_code != 0) return sim_code; \
+  }
 #define SIM_CUDA_OUT(pointer) \
   if ((pointer) == nullptr) return ::hami::sim::kCudaInvalidValue

@@ -106,7 +106,7 @@ TEST_F(DriverTest, WithoutContextOrInitialisationTheCodesAreTheDrivers) {
     CHILD_CHECK(cuda("cuDeviceGetCount", &count) == 0 && count == 1);
     CHILD_CHECK(cuda("cuMemAlloc_v2", &pointer, size_t{1}) == kCudaInvalidContext);
     CHILD_CHECK(cuda("cuDeviceGet", &count, 1) == kCudaInvalidDevice);
-    CHILD_CHECK(cuda("cuGraphCreate", &pointer, 0u) == kCudaNotSupported);
+    CHILD_CHECK(cuda("cuTexRefCreate", &pointer) == kCudaNotSupported);
     return 0;
   });
 }

@@ -1,5 +1,5 @@
 // Memory that a program asks for by size: device, managed, pitched, page-locked host.
-#include "sim/cuda/driver.h"
+#include "sim/cuda/graph.h"
 
 using namespace hami::sim;  // NOLINT: mostly exported C functions below
 
@@ -37,12 +37,14 @@ int FreeAt(Driver& driver, uint64_t address, bool host) {
   const bool right_kind = block != nullptr && (block->kind == BlockKind::kHost) == host &&
                           block->kind != BlockKind::kReserved;
   if (!right_kind || block->base != address) return kCudaInvalidValue;
+  if (block->kind == BlockKind::kGraph) return FreeGraphBlock(driver, block);
   driver.FreeBlock(block);
   return kCudaSuccess;
 }
 
 int AllocateHost(Driver& driver, void** out, size_t size) {
   SIM_CUDA_CONTEXT();
+  SIM_CUDA_UNSAFE();
   SIM_CUDA_OUT(out);
   Block* block = nullptr;
   if (const int code = AllocateBlock(driver, context, size, BlockKind::kHost, &block); code != 0) {
@@ -57,6 +59,7 @@ int AllocateHost(Driver& driver, void** out, size_t size) {
 SIM_CUDA cuMemAlloc_v2(DevicePointer* out, size_t size) {
   SIM_CUDA_CALL(cuMemAlloc_v2);
   SIM_CUDA_CONTEXT();
+  SIM_CUDA_UNSAFE();
   SIM_CUDA_OUT(out);
   Block* block = nullptr;
   const int code = AllocateBlock(driver, context, size, BlockKind::kDevice, &block);
@@ -67,6 +70,7 @@ SIM_CUDA cuMemAlloc_v2(DevicePointer* out, size_t size) {
 SIM_CUDA cuMemAllocManaged(DevicePointer* out, size_t size, unsigned flags) {
   SIM_CUDA_CALL(cuMemAllocManaged);
   SIM_CUDA_CONTEXT();
+  SIM_CUDA_UNSAFE();
   SIM_CUDA_OUT(out);
   constexpr unsigned kGlobal = 1, kHost = 2;
   if (flags != kGlobal && flags != kHost) return kCudaInvalidValue;
@@ -80,6 +84,7 @@ SIM_CUDA cuMemAllocPitch_v2(DevicePointer* out, size_t* pitch, size_t width, siz
                             unsigned element) {
   SIM_CUDA_CALL(cuMemAllocPitch_v2);
   SIM_CUDA_CONTEXT();
+  SIM_CUDA_UNSAFE();
   SIM_CUDA_OUT(out);
   SIM_CUDA_OUT(pitch);
   if (element != 4 && element != 8 && element != 16) return kCudaInvalidValue;
@@ -100,6 +105,7 @@ SIM_CUDA cuMemFree_v2(DevicePointer address) {
   SIM_CUDA_CALL(cuMemFree_v2);
   if (address == 0) return kCudaSuccess;
   SIM_CUDA_CONTEXT();
+  SIM_CUDA_UNSAFE();
   return FreeAt(driver, address, false);
 }
 
@@ -151,6 +157,7 @@ SIM_CUDA cuMemFreeHost(void* pointer) {
   SIM_CUDA_CALL(cuMemFreeHost);
   if (pointer == nullptr) return kCudaSuccess;
   SIM_CUDA_CONTEXT();
+  SIM_CUDA_UNSAFE();
   return FreeAt(driver, reinterpret_cast<uintptr_t>(pointer), true);
 }
 

@@ -1,6 +1,6 @@
 // Stream-ordered memory: pools reserve whole chunks of the card and keep them until a
 // synchronisation finds more reserved than the release threshold allows.
-#include "sim/cuda/driver.h"
+#include "sim/cuda/graph.h"
 
 namespace hami::sim {
 namespace {
@@ -58,26 +58,42 @@ int AllocateAsync(Driver& driver, bool per_thread, DevicePointer* out, size_t si
                   CudaStream* handle) {
   SIM_CUDA_CONTEXT();
   SIM_CUDA_OUT(out);
-  CudaStream* stream = nullptr;
-  if (const int code = ResolveStream(handle, per_thread, context, &stream); code != 0) return code;
+  Target target;
+  if (const int code = Aim(driver, handle, per_thread, context, &target); code != 0) return code;
   if (size == 0) return kCudaInvalidValue;
-  Pool* pool = from != nullptr ? from : driver.device(stream->context->device)->current_pool;
+  const CudaDevice device = target.stream->context->device;
+  Pool* pool = from != nullptr ? from : driver.device(device)->current_pool;
   if (!IsLive(pool) || pool->is_ending) return kCudaInvalidValue;
+  if (target.capture != nullptr) {  // then the graph allocates, from its own memory
+    CudaNodeParams params = {};
+    params.alloc.pool.alloc_type = 1;
+    params.alloc.pool.location = {kLocationDevice, pool->device};
+    params.alloc.size = size;
+    const int code = Record(driver, target, NodeType::kMemAlloc, params);
+    if (code == kCudaSuccess) *out = params.alloc.address;
+    return code;
+  }
   Block* block = nullptr;
-  const int code = AllocateFrom(driver, *pool, stream->context, size, &block);
+  const int code = AllocateFrom(driver, *pool, target.stream->context, size, &block);
   if (code == kCudaSuccess) *out = block->base;
   return code;
 }
 
 int FreeAsync(Driver& driver, bool per_thread, DevicePointer address, CudaStream* handle) {
   SIM_CUDA_CONTEXT();
-  CudaStream* stream = nullptr;
-  if (const int code = ResolveStream(handle, per_thread, context, &stream); code != 0) return code;
+  Target target;
+  if (const int code = Aim(driver, handle, per_thread, context, &target); code != 0) return code;
   if (address == 0) return kCudaInvalidValue;
+  if (target.capture != nullptr) {
+    CudaNodeParams params = {};
+    params.free = address;
+    return Record(driver, target, NodeType::kMemFree, params);
+  }
   MutexGuard guard(driver.memory_mutex);
   Block* block = driver.addresses().Find(address);
-  if (block == nullptr || block->base != address ||
-      (block->kind != BlockKind::kPooled && block->kind != BlockKind::kDevice)) {
+  if (block == nullptr || block->base != address) return kCudaInvalidValue;
+  if (block->kind == BlockKind::kGraph) return FreeGraphBlock(driver, block);
+  if (block->kind != BlockKind::kPooled && block->kind != BlockKind::kDevice) {
     return kCudaInvalidValue;
   }
   driver.FreeBlock(block);

@@ -1,6 +1,8 @@
-// Streams, events, and the work that takes time.
+// Streams and events: the order of work, and waiting for it.
 #include "sim/core/timeline.h"
-#include "sim/cuda/driver.h"
+#include "sim/cuda/capture.h"
+#include "sim/cuda/host_queue.h"
+#include "sim/cuda/stream_forms.h"
 
 namespace hami::sim {
 
@@ -19,173 +21,147 @@ int ResolveStream(CudaStream* handle, bool per_thread, Context* context, CudaStr
 
 namespace {
 
-void RaiseTo(std::atomic<int64_t>& value, int64_t at_least) {
-  int64_t old = value.load(std::memory_order_relaxed);
-  while (old < at_least && !value.compare_exchange_weak(old, at_least)) {
-  }
+bool StreamDone(Driver& driver, CudaStream* stream) {
+  return driver.IsDone(stream->context->card, LastOf(stream)) &&
+         NowMonotonicNs() >= stream->not_before_ns.load() &&
+         HostCallDone(stream->host_ticket.load());
 }
 
-// Queues one kernel; waits while the process has kQueueDepth of them under way on the card.
-int Run(Driver& driver, CudaStream* stream, int64_t duration_ns) {
-  const int card = stream->context->card;
-  LaunchQueue& queue = driver.queue(card);
-  const uint64_t number = queue.launched.fetch_add(1, std::memory_order_relaxed);
-  std::atomic<int64_t>& done = queue.done_ns[number % kQueueDepth];
-  if (const int64_t before = done.load(std::memory_order_relaxed); before != 0) SleepUntil(before);
-  const int64_t ready = stream->not_before_ns.load(std::memory_order_relaxed);
-  const int64_t end =
-      QueueWork(*driver.ledger().file(), driver.ledger().slot(), card, duration_ns, ready);
-  done.store(end, std::memory_order_relaxed);
-  RaiseTo(stream->last_done_ns, end);
-  return kCudaSuccess;
-}
-
-int Launch(Driver& driver, void* function, const uint32_t (&grid)[3], const uint32_t (&block)[3],
-           CudaStream* handle, bool per_thread) {
-  SIM_CUDA_CONTEXT();
-  CudaStream* stream = nullptr;
-  if (const int code = ResolveStream(handle, per_thread, context, &stream); code != 0) return code;
-  const auto duration = reinterpret_cast<uintptr_t>(function);
-  if (duration == 0) return kCudaInvalidHandle;
-  const uint64_t threads = uint64_t{block[0]} * block[1] * block[2];
-  if (grid[0] == 0 || grid[1] == 0 || grid[2] == 0 || threads == 0 || threads > 1024 ||
-      grid[1] > 65535 || grid[2] > 65535) {
-    return kCudaInvalidValue;
-  }
-  constexpr uintptr_t kSmallestDuration = 4096;  // spec libvgpu.md D1
-  const int64_t ns = duration >= kSmallestDuration
-                         ? static_cast<int64_t>(duration)
-                         : static_cast<int64_t>(driver.card(stream->context->card).kernel_ns);
-  return Run(driver, stream, ns);
-}
-
-int Synchronize(CudaStream* stream) {
-  SleepUntil(stream->last_done_ns.load(std::memory_order_relaxed));
+int Synchronize(Driver& driver, CudaStream* stream) {
+  driver.Await(stream->context->card, LastOf(stream));
+  SleepUntil(stream->not_before_ns.load());
+  AwaitHostCall(stream->host_ticket.load());
   TrimPools(stream->context->card);
   return kCudaSuccess;
 }
 
-int64_t DoneOnCard(Driver& driver, int card) {
-  const Ledger& ledger = driver.ledger();
-  return ledger.file()->rings[ledger.slot()][card].last_done_ns.load(std::memory_order_relaxed);
+// When the event came; only for one that was recorded.
+int64_t TimeOf(Driver& driver, const CudaEvent& event) {
+  int64_t time = event.recorded_ns.load();
+  const int64_t done = driver.DoneAt(event.card, event.mark.load());
+  if (done > time) time = done;
+  const int64_t other = event.not_before_ns.load();
+  return other > time ? other : time;
+}
+
+bool EventDone(Driver& driver, const CudaEvent& event) {
+  return event.recorded_ns.load() == 0 ||
+         (driver.IsDone(event.card, event.mark.load()) &&
+          NowMonotonicNs() >= event.not_before_ns.load() && HostCallDone(event.host_ticket.load()));
+}
+
+// A stream by its handle, for what asks about it without queueing anything.
+int Named(bool per_thread, CudaStream* handle, CudaStream** stream) {
+  SIM_CUDA_CONTEXT();
+  return ResolveStream(handle, per_thread, context, stream);
+}
+
+int cuStreamSynchronizeForm(Driver& driver, bool per_thread, CudaStream* handle) {
+  CudaStream* stream = nullptr;
+  if (const int code = Named(per_thread, handle, &stream); code != 0) return code;
+  if (const int code = RefuseOnCapture(driver, stream); code != 0) return code;
+  return Synchronize(driver, stream);
+}
+
+int cuStreamQueryForm(Driver& driver, bool per_thread, CudaStream* handle) {
+  CudaStream* stream = nullptr;
+  if (const int code = Named(per_thread, handle, &stream); code != 0) return code;
+  if (const int code = RefuseOnCapture(driver, stream); code != 0) return code;
+  return StreamDone(driver, stream) ? kCudaSuccess : kCudaNotReady;
+}
+
+int cuStreamWaitEventForm(Driver& driver, bool per_thread, CudaStream* handle, CudaEvent* event,
+                          unsigned) {
+  SIM_CUDA_CONTEXT();
+  Target target;
+  if (const int code = Aim(driver, handle, per_thread, context, &target); code != 0) return code;
+  if (!IsLive(event)) return kCudaInvalidHandle;
+  if (driver.captures.load(std::memory_order_relaxed) != 0) {
+    int code = kCudaSuccess;
+    if (WaitInCapture(driver, target, event, &code)) return code;
+  }
+  if (event->recorded_ns.load() == 0) return kCudaSuccess;
+  CudaStream* stream = target.stream;
+  if (event->card == stream->context->card) {
+    RaiseTo(stream->last, event->mark.load());
+    RaiseTo(stream->not_before_ns, event->not_before_ns.load());
+  } else {
+    RaiseTo(stream->not_before_ns, TimeOf(driver, *event));
+  }
+  if (event->host_ticket.load() > stream->host_ticket.load()) {
+    stream->host_ticket = event->host_ticket.load();
+  }
+  return kCudaSuccess;
+}
+
+int cuStreamGetFlagsForm(Driver&, bool per_thread, CudaStream* handle, unsigned* flags) {
+  SIM_CUDA_OUT(flags);
+  CudaStream* stream = nullptr;
+  if (const int code = Named(per_thread, handle, &stream); code != 0) return code;
+  *flags = stream->flags;
+  return kCudaSuccess;
+}
+
+int cuStreamGetPriorityForm(Driver&, bool per_thread, CudaStream* handle, int* priority) {
+  SIM_CUDA_OUT(priority);
+  CudaStream* stream = nullptr;
+  if (const int code = Named(per_thread, handle, &stream); code != 0) return code;
+  *priority = stream->priority;
+  return kCudaSuccess;
+}
+
+int cuStreamGetIdForm(Driver&, bool per_thread, CudaStream* handle, uint64_t* id) {
+  SIM_CUDA_OUT(id);
+  CudaStream* stream = nullptr;
+  if (const int code = Named(per_thread, handle, &stream); code != 0) return code;
+  *id = stream->id;
+  return kCudaSuccess;
+}
+
+int cuStreamGetCtxForm(Driver&, bool per_thread, CudaStream* handle, Context** out) {
+  SIM_CUDA_OUT(out);
+  CudaStream* stream = nullptr;
+  if (const int code = Named(per_thread, handle, &stream); code != 0) return code;
+  *out = stream->context;
+  return kCudaSuccess;
+}
+
+int cuStreamGetDeviceForm(Driver&, bool per_thread, CudaStream* handle, CudaDevice* device) {
+  SIM_CUDA_OUT(device);
+  CudaStream* stream = nullptr;
+  if (const int code = Named(per_thread, handle, &stream); code != 0) return code;
+  *device = stream->context->device;
+  return kCudaSuccess;
+}
+
+int cuEventRecordForm(Driver& driver, bool per_thread, CudaEvent* event, CudaStream* handle) {
+  SIM_CUDA_CONTEXT();
+  Target target;
+  if (const int code = Aim(driver, handle, per_thread, context, &target); code != 0) return code;
+  if (!IsLive(event)) return kCudaInvalidHandle;
+  if (target.capture != nullptr) {
+    RecordEventInCapture(driver, event, target);
+    return kCudaSuccess;
+  }
+  CudaStream* stream = target.stream;
+  event->capture_id = 0;
+  event->card = stream->context->card;
+  event->mark = LastOf(stream);
+  event->not_before_ns = stream->not_before_ns.load();
+  event->host_ticket = stream->host_ticket.load();
+  event->recorded_ns = NowMonotonicNs();
+  return kCudaSuccess;
+}
+int cuEventRecordWithFlagsForm(Driver& driver, bool per_thread, CudaEvent* event,
+                               CudaStream* handle, unsigned flags) {
+  if (flags > 1) return kCudaInvalidValue;
+  return cuEventRecordForm(driver, per_thread, event, handle);
 }
 
 }  // namespace
 }  // namespace hami::sim
 
 using namespace hami::sim;  // NOLINT: only exported C functions below
-
-// A function and its _ptsz form, whose null stream is the thread's own.
-#define SIM_STREAM_FORMS(name, parameters, arguments) \
-  SIM_CUDA name parameters {                          \
-    SIM_CUDA_CALL(name);                              \
-    return name##Form(driver, false, arguments);      \
-  }                                                   \
-  SIM_CUDA name##_ptsz parameters {                   \
-    SIM_CUDA_CALL(name##_ptsz);                       \
-    return name##Form(driver, true, arguments);       \
-  }
-#define SIM_ARGS(...) __VA_ARGS__
-
-namespace {
-
-int cuStreamSynchronizeForm(Driver&, bool per_thread, CudaStream* handle) {
-  SIM_CUDA_CONTEXT();
-  CudaStream* stream = nullptr;
-  const int code = ResolveStream(handle, per_thread, context, &stream);
-  return code != 0 ? code : Synchronize(stream);
-}
-
-int cuStreamQueryForm(Driver&, bool per_thread, CudaStream* handle) {
-  SIM_CUDA_CONTEXT();
-  CudaStream* stream = nullptr;
-  if (const int code = ResolveStream(handle, per_thread, context, &stream); code != 0) return code;
-  return NowMonotonicNs() >= stream->last_done_ns.load() ? kCudaSuccess : kCudaNotReady;
-}
-
-int cuStreamWaitEventForm(Driver&, bool per_thread, CudaStream* handle, CudaEvent* event,
-                          unsigned) {
-  SIM_CUDA_CONTEXT();
-  CudaStream* stream = nullptr;
-  if (const int code = ResolveStream(handle, per_thread, context, &stream); code != 0) return code;
-  if (!IsLive(event)) return kCudaInvalidHandle;
-  RaiseTo(stream->not_before_ns, event->time_ns.load());
-  RaiseTo(stream->last_done_ns, event->time_ns.load());
-  return kCudaSuccess;
-}
-
-int cuStreamGetFlagsForm(Driver&, bool per_thread, CudaStream* handle, unsigned* flags) {
-  SIM_CUDA_CONTEXT();
-  SIM_CUDA_OUT(flags);
-  CudaStream* stream = nullptr;
-  if (const int code = ResolveStream(handle, per_thread, context, &stream); code != 0) return code;
-  *flags = stream->flags;
-  return kCudaSuccess;
-}
-
-int cuStreamGetPriorityForm(Driver&, bool per_thread, CudaStream* handle, int* priority) {
-  SIM_CUDA_CONTEXT();
-  SIM_CUDA_OUT(priority);
-  CudaStream* stream = nullptr;
-  if (const int code = ResolveStream(handle, per_thread, context, &stream); code != 0) return code;
-  *priority = stream->priority;
-  return kCudaSuccess;
-}
-
-int cuStreamGetIdForm(Driver&, bool per_thread, CudaStream* handle, uint64_t* id) {
-  SIM_CUDA_CONTEXT();
-  SIM_CUDA_OUT(id);
-  CudaStream* stream = nullptr;
-  if (const int code = ResolveStream(handle, per_thread, context, &stream); code != 0) return code;
-  *id = stream->id;
-  return kCudaSuccess;
-}
-
-int cuStreamGetCtxForm(Driver&, bool per_thread, CudaStream* handle, Context** out) {
-  SIM_CUDA_CONTEXT();
-  SIM_CUDA_OUT(out);
-  CudaStream* stream = nullptr;
-  if (const int code = ResolveStream(handle, per_thread, context, &stream); code != 0) return code;
-  *out = stream->context;
-  return kCudaSuccess;
-}
-
-// Nothing captures yet (sim/README.md, limits).
-int cuStreamIsCapturingForm(Driver&, bool per_thread, CudaStream* handle, int* status) {
-  SIM_CUDA_CONTEXT();
-  SIM_CUDA_OUT(status);
-  CudaStream* stream = nullptr;
-  if (const int code = ResolveStream(handle, per_thread, context, &stream); code != 0) return code;
-  *status = 0;
-  return kCudaSuccess;
-}
-
-int cuEventRecordForm(Driver&, bool per_thread, CudaEvent* event, CudaStream* handle) {
-  SIM_CUDA_CONTEXT();
-  CudaStream* stream = nullptr;
-  if (const int code = ResolveStream(handle, per_thread, context, &stream); code != 0) return code;
-  if (!IsLive(event)) return kCudaInvalidHandle;
-  const int64_t now = NowMonotonicNs();
-  const int64_t done = stream->last_done_ns.load();
-  event->time_ns.store(now > done ? now : done);
-  return kCudaSuccess;
-}
-
-int cuLaunchKernelForm(Driver& driver, bool per_thread, void* function, unsigned grid_x,
-                       unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y,
-                       unsigned block_z, CudaStream* stream) {
-  return Launch(driver, function, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, stream,
-                per_thread);
-}
-constexpr auto cuLaunchCooperativeKernelForm = cuLaunchKernelForm;
-
-int cuLaunchKernelExForm(Driver& driver, bool per_thread, const CudaLaunchConfig* config,
-                         void* function) {
-  SIM_CUDA_OUT(config);
-  return Launch(driver, function, config->grid, config->block, config->stream, per_thread);
-}
-
-}  // namespace
 
 SIM_STREAM_FORMS(cuStreamSynchronize, (CudaStream * stream), SIM_ARGS(stream))
 SIM_STREAM_FORMS(cuStreamQuery, (CudaStream * stream), SIM_ARGS(stream))
@@ -196,18 +172,11 @@ SIM_STREAM_FORMS(cuStreamGetPriority, (CudaStream * stream, int* priority),
                  SIM_ARGS(stream, priority))
 SIM_STREAM_FORMS(cuStreamGetId, (CudaStream * stream, uint64_t* id), SIM_ARGS(stream, id))
 SIM_STREAM_FORMS(cuStreamGetCtx, (CudaStream * stream, Context** out), SIM_ARGS(stream, out))
-SIM_STREAM_FORMS(cuStreamIsCapturing, (CudaStream * stream, int* status), SIM_ARGS(stream, status))
+SIM_STREAM_FORMS(cuStreamGetDevice, (CudaStream * stream, CudaDevice* device),
+                 SIM_ARGS(stream, device))
 SIM_STREAM_FORMS(cuEventRecord, (CudaEvent * event, CudaStream* stream), SIM_ARGS(event, stream))
-SIM_STREAM_FORMS(cuLaunchKernel,
-                 (void* function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
-                  unsigned bz, unsigned, CudaStream* stream, void**, void**),
-                 SIM_ARGS(function, gx, gy, gz, bx, by, bz, stream))
-SIM_STREAM_FORMS(cuLaunchCooperativeKernel,
-                 (void* function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
-                  unsigned bz, unsigned, CudaStream* stream, void**),
-                 SIM_ARGS(function, gx, gy, gz, bx, by, bz, stream))
-SIM_STREAM_FORMS(cuLaunchKernelEx, (const CudaLaunchConfig* config, void* function, void**, void**),
-                 SIM_ARGS(config, function))
+SIM_STREAM_FORMS(cuEventRecordWithFlags, (CudaEvent * event, CudaStream* stream, unsigned flags),
+                 SIM_ARGS(event, stream, flags))
 
 SIM_CUDA cuStreamCreateWithPriority(CudaStream** out, unsigned flags, int priority) {
   SIM_CUDA_CALL(cuStreamCreateWithPriority);
@@ -229,25 +198,18 @@ SIM_CUDA cuStreamCreate(CudaStream** out, unsigned flags) {
 SIM_CUDA cuStreamDestroy_v2(CudaStream* stream) {
   SIM_CUDA_CALL(cuStreamDestroy_v2);
   if (reinterpret_cast<uintptr_t>(stream) <= 2 || !IsLive(stream)) return kCudaInvalidHandle;
+  ForgetStream(driver, stream);
   driver.Delete(stream);
   return kCudaSuccess;
 }
 SIM_CUDA cuStreamDestroy(CudaStream* stream) { return cuStreamDestroy_v2(stream); }
 
-SIM_CUDA cuThreadExchangeStreamCaptureMode(int* mode) {
-  SIM_CUDA_CALL(cuThreadExchangeStreamCaptureMode);
-  SIM_CUDA_OUT(mode);
-  static __thread int t_mode = 0;
-  const int old = t_mode;
-  t_mode = *mode;
-  *mode = old;
-  return kCudaSuccess;
-}
-
 SIM_CUDA cuCtxSynchronize() {
   SIM_CUDA_CALL(cuCtxSynchronize);
   SIM_CUDA_CONTEXT();
-  SleepUntil(DoneOnCard(driver, context->card));
+  if (const int code = RefuseContextSync(driver, context); code != 0) return code;
+  driver.Await(context->card, driver.machine().timeline().Last(context->card));
+  AwaitAllHostCalls();
   TrimPools(context->card);
   return kCudaSuccess;
 }
@@ -266,6 +228,10 @@ SIM_CUDA cuEventCreate(CudaEvent** out, unsigned flags) {
 SIM_CUDA cuEventDestroy_v2(CudaEvent* event) {
   SIM_CUDA_CALL(cuEventDestroy_v2);
   if (!IsLive(event)) return kCudaInvalidHandle;
+  {
+    MutexGuard guard(driver.graph_mutex);
+    Clear(event->captured);
+  }
   driver.Delete(event);
   return kCudaSuccess;
 }
@@ -274,13 +240,18 @@ SIM_CUDA cuEventDestroy(CudaEvent* event) { return cuEventDestroy_v2(event); }
 SIM_CUDA cuEventQuery(CudaEvent* event) {
   SIM_CUDA_CALL(cuEventQuery);
   if (!IsLive(event)) return kCudaInvalidHandle;
-  return NowMonotonicNs() >= event->time_ns.load() ? kCudaSuccess : kCudaNotReady;
+  if (const int code = RefuseCapturedEvent(driver, event); code != 0) return code;
+  return EventDone(driver, *event) ? kCudaSuccess : kCudaNotReady;
 }
 
 SIM_CUDA cuEventSynchronize(CudaEvent* event) {
   SIM_CUDA_CALL(cuEventSynchronize);
   if (!IsLive(event)) return kCudaInvalidHandle;
-  SleepUntil(event->time_ns.load());
+  if (const int code = RefuseCapturedEvent(driver, event); code != 0) return code;
+  if (event->recorded_ns.load() == 0) return kCudaSuccess;
+  driver.Await(event->card, event->mark.load());
+  SleepUntil(event->not_before_ns.load());
+  AwaitHostCall(event->host_ticket.load());
   return kCudaSuccess;
 }
 
@@ -289,13 +260,13 @@ SIM_CUDA cuEventElapsedTime(float* milliseconds, CudaEvent* start, CudaEvent* en
   SIM_CUDA_OUT(milliseconds);
   constexpr unsigned kNoTiming = 2;
   if (!IsLive(start) || !IsLive(end)) return kCudaInvalidHandle;
-  const int64_t from = start->time_ns.load();
-  const int64_t to = end->time_ns.load();
-  if (from == 0 || to == 0 || ((start->flags | end->flags) & kNoTiming) != 0) {
+  if (start->recorded_ns.load() == 0 || end->recorded_ns.load() == 0 ||
+      ((start->flags | end->flags) & kNoTiming) != 0) {
     return kCudaInvalidHandle;
   }
-  const int64_t now = NowMonotonicNs();
-  if (now < from || now < to) return kCudaNotReady;
+  if (!EventDone(driver, *start) || !EventDone(driver, *end)) return kCudaNotReady;
+  const int64_t from = TimeOf(driver, *start);
+  const int64_t to = TimeOf(driver, *end);
   *milliseconds = static_cast<float>(static_cast<double>(to - from) / 1e6);
   return kCudaSuccess;
 }

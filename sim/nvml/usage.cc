@@ -120,11 +120,9 @@ SIM_NVML nvmlDeviceGetUtilizationRates(NvmlDevice* device, NvmlUtilization* rate
   uint64_t busy = 0;
   Ledger& ledger = library.machine().ledger();
   if (ledger.is_open()) {
-    const int64_t now = NowMonotonicNs();
-    const int high = ledger.file()->slots_high.load(std::memory_order_acquire);
-    for (int slot = 0; slot < high; ++slot) {  // the dead included: the card was busy
-      busy += BusyWithin(*ledger.file(), slot, device->card, now, window);
-    }
+    library.machine().timeline().Advance(device->card);
+    // The dead included: the card was busy.
+    busy = BusyWithin(ledger.file()->card_rings[device->card], NowMonotonicNs(), window);
   }
   const uint32_t percent = Percent(busy, window);
   *rates = NvmlUtilization{percent, percent / 2};
@@ -136,6 +134,7 @@ SIM_NVML nvmlDeviceGetProcessUtilization(NvmlDevice* device, NvmlProcessSample* 
   SIM_NVML_CALL(nvmlDeviceGetProcessUtilization);
   SIM_NVML_CARD(device);
   SIM_NVML_OUT(count);
+  if (library.machine().ledger().is_open()) library.machine().timeline().Advance(device->card);
   const int64_t now = NowMonotonicNs();
   const auto now_us = static_cast<uint64_t>(NowRealtimeNs() / 1000);
   uint64_t window = library.machine().cards().utilization_window_ns;
@@ -147,7 +146,7 @@ SIM_NVML nvmlDeviceGetProcessUtilization(NvmlDevice* device, NvmlProcessSample* 
   unsigned found = 0;
   ForEachProcess(library, device->card, [&](int slot, uint32_t pid, uint64_t) {
     const uint64_t busy =
-        BusyWithin(*library.machine().ledger().file(), slot, device->card, now, window);
+        BusyWithin(library.machine().ledger().file()->rings[slot][device->card], now, window);
     if (busy == 0) return;
     const uint32_t percent = Percent(busy, window);
     if (found < room) samples[found] = NvmlProcessSample{pid, now_us, percent, percent / 2, 0, 0};

@@ -7,21 +7,10 @@
 #include <memory>
 #include <vector>
 
-#include "sim/core/ledger.h"
-#include "sim/core/location.h"
-
 namespace hami::sim {
 namespace {
 
 constexpr uint64_t kMiB = 1 << 20;
-
-// The files of this machine, opened. Null after a complaint.
-struct Opened {
-  Location location;
-  CardSet cards;
-  Ledger ledger;
-  ~Opened() { ledger.Close(); }
-};
 
 bool ReadCards(const std::string& path, CardSet& cards) {
   ReadError error;
@@ -29,6 +18,8 @@ bool ReadCards(const std::string& path, CardSet& cards) {
   fprintf(stderr, "hami-sim: %s: %s\n", path.c_str(), error.text);
   return false;
 }
+
+}  // namespace
 
 std::unique_ptr<Opened> OpenFiles(const ToolOptions& options, bool with_state) {
   auto opened = std::make_unique<Opened>();
@@ -68,6 +59,8 @@ void PrintJsonText(const char* text) {
   }
   putchar('"');
 }
+
+namespace {
 
 int PrintCards(const CardSet& set, bool json) {
   if (json) {
@@ -122,7 +115,7 @@ std::vector<int> GroupsOn(const StateFile& file, int card) {
   return found;
 }
 
-constexpr const char* kKindNames[] = {"context", "data", "pool", "vmm", "array", "module"};
+constexpr const char* kKindNames[] = {"context", "data", "pool", "vmm", "array", "module", "graph"};
 static_assert(std::size(kKindNames) == static_cast<size_t>(Kind::kCount));
 
 void PrintCardJson(const Opened& opened, int card) {

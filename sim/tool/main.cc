@@ -20,6 +20,8 @@ Usage: hami-sim <command> [options]
   cards show                 the cards of this machine, as the driver libraries see them
   state                      per card: memory in use and its peak, per process, per container
   state reset-peak           start the peaks again from what is in use now
+  busy [--for 10s]           how long each card worked, per process and container, by its own
+                             timeline; without --for until interrupted
   inject xid CODE --card N   report an Xid event on a card to whoever listens through NVML
   help                       this text
 
@@ -59,13 +61,22 @@ int main(int argc, char** argv) {
       break;
     }
     if (word == "-o" || word == "--output" || word == "--config" || word == "--state" ||
-        word == "--card") {
+        word == "--card" || word == "--for") {
       if (value == nullptr) return Usage("missing value of", word);
       ++i;
       if (word == "--config") {
         options.config = value;
       } else if (word == "--state") {
         options.state = value;
+      } else if (word == "--for") {
+        const std::string_view time = value;
+        const bool ms = time.ends_with("ms");
+        uint64_t number = 0;
+        if (!(ms || time.ends_with("s")) || time.size() > 12 ||
+            !ParseUnsigned(time.substr(0, time.size() - (ms ? 2 : 1)), number) || number == 0) {
+          return Usage("--for: expected a time such as 10s or 500ms, got", value);
+        }
+        options.for_ns = static_cast<int64_t>(number) * (ms ? 1'000'000 : 1'000'000'000);
       } else if (word == "--card") {
         uint64_t card = 0;
         if (!ParseUnsigned(value, card) || card >= kMaxCards) {
@@ -94,6 +105,7 @@ int main(int argc, char** argv) {
   if (words[0] == "cards" && n == 2 && words[1] == "show") return ShowCards(options);
   if (words[0] == "state" && n == 1) return ShowState(options);
   if (words[0] == "state" && n == 2 && words[1] == "reset-peak") return ResetPeaks(options);
+  if (words[0] == "busy" && n == 1) return ShowBusy(options);
   if (words[0] == "inject" && n == 3 && words[1] == "xid") {
     uint64_t xid = 0;
     if (!ParseUnsigned(words[2], xid) || xid > 1000) {

@@ -62,6 +62,7 @@ TEST(AbiTest, UndefinedSymbolsAreOnTheAllowList) {
                          "memchr",
                          "memcmp",
                          "memcpy",
+                         "memmove",
                          "memset",
                          "pthread_attr_destroy",
                          "pthread_attr_init",

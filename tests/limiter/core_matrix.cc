@@ -5,7 +5,7 @@
 //   core_matrix [--limits 5,10,25,50,75,90] [--kernels 20,100,1000,20000,mixed]
 //               [--patterns sync,batch,deep,graph,streams,threads] [--processes 1,2,8]
 //               [--neighbours none,limited,unlimited] [--pairwise] [--cells N] [--skip N]
-//               [--warm 2] [--seconds 10] [--reach 3] [--check]
+//               [--warm 2] [--seconds 10] [--reach 3] [--time-sliced] [--check]
 //
 // --pairwise takes cells until each pair of values has been seen; --skip leaves the first N out, so
 // that a long run can go on where it was cut. --check: exit status 1 when the mean error is above 1
@@ -38,7 +38,7 @@ struct Options {
   Words patterns = {"sync", "batch", "deep", "graph", "streams", "threads"};
   Words processes = {"1", "2", "8"};
   Words neighbours = {"none", "limited", "unlimited"};
-  bool pairwise = false, check = false;
+  bool pairwise = false, check = false, time_sliced = false;
   size_t cells = SIZE_MAX, skip = 0;
   double warm = 2, seconds = 10, reach = 3;
 };
@@ -54,8 +54,8 @@ Options Parse(int argc, char** argv) {
   Options o;
   for (int i = 1; i < argc; ++i) {
     const std::string name = argv[i];
-    if (name == "--pairwise" || name == "--check") {
-      (name == "--check" ? o.check : o.pairwise) = true;
+    if (name == "--pairwise" || name == "--check" || name == "--time-sliced") {
+      (name == "--check" ? o.check : name == "--pairwise" ? o.pairwise : o.time_sliced) = true;
       continue;
     }
     const std::string value = i + 1 < argc ? argv[++i] : "";
@@ -125,17 +125,22 @@ std::vector<Cell> Pairwise(std::vector<Cell> cells) {
   }
 }
 
+constexpr int64_t kSliceNs = 2'000'000;  // of simulated cards without a description
+
 struct Figures {
   double share = 0, neighbour = 0;
 };
 
 // Programs of one cell, `limit` 0 without the library, beside the neighbours.
-Figures Measure(const Cell& cell, int limit, double warm, double seconds) {
-  Container box(Variables{{"CUDA_DEVICE_SM_LIMIT", std::to_string(limit)},
+Figures Measure(const Cell& cell, int limit, bool time_sliced, double warm, double seconds) {
+  const std::string scheduling = time_sliced ? "time_sliced" : "fifo";
+  Container box(Variables{{"FAKEGPU_SCHEDULING", scheduling},
+                          {"CUDA_DEVICE_SM_LIMIT", std::to_string(limit)},
                           {"GPU_CORE_UTILIZATION_POLICY", "force"}});
   const std::string state = box.folder() + "/state";
   const int other_limit = 100 - std::stoi(cell[0]);
   Container beside(Variables{{"FAKEGPU_STATE", state},
+                             {"FAKEGPU_SCHEDULING", scheduling},
                              {"CUDA_DEVICE_SM_LIMIT", std::to_string(other_limit)},
                              {"GPU_CORE_UTILIZATION_POLICY", "force"}});
   std::vector<std::unique_ptr<Probe>> programs, neighbours;
@@ -154,7 +159,7 @@ Figures Measure(const Cell& cell, int limit, double warm, double seconds) {
     program->Receive();
     other_pids.push_back(program->pid());
   }
-  Judge judge(state);
+  Judge judge(state, time_sliced ? kSliceNs : 0);
   judge.Begin(0);
   judge.Watch(warm);
   judge.Begin(0);
@@ -179,8 +184,8 @@ int Run(const Options& o) {
   for (size_t i = o.skip; i < cells.size() && count < o.cells; ++i, ++count) {
     const Cell& cell = cells[i];
     const int limit = std::stoi(cell[0]);
-    const double reach = Measure(cell, 0, o.reach / 3, o.reach).share;
-    const double share = Measure(cell, limit, o.warm, o.seconds).share;
+    const double reach = Measure(cell, 0, o.time_sliced, o.reach / 3, o.reach).share;
+    const double share = Measure(cell, limit, o.time_sliced, o.warm, o.seconds).share;
     const double error = share - std::min<double>(limit, reach);
     sum += std::abs(error);
     worst = std::max(worst, std::abs(error));

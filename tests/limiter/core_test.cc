@@ -101,7 +101,7 @@ TEST_P(EveryEntry, OfALaunchIsCharged) {
 }
 INSTANTIATE_TEST_SUITE_P(Kinds, EveryEntry,
                          ::testing::Values("sync", "deep", "ptsz", "cooperative", "ex", "streams",
-                                           "threads"));
+                                           "threads", "graph"));
 
 TEST_F(CoreTest, TwoProcessesShareOneLimit) {
   Container box(Force(50));
@@ -243,7 +243,8 @@ TEST_P(EveryBlocked, LaunchStandsWhileTheMonitorSaysSo) {
   }
 }
 INSTANTIATE_TEST_SUITE_P(Kinds, EveryBlocked,
-                         ::testing::Values("sync", "ptsz", "cooperative", "ex", "threads"));
+                         ::testing::Values("sync", "ptsz", "cooperative", "ex", "threads",
+                                           "graph"));
 
 TEST_F(CoreTest, AMonitorThatDiedHoldsNobodyBack) {
   Container box;

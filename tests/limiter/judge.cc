@@ -21,7 +21,7 @@ int64_t NowNs() {
 
 }  // namespace
 
-Judge::Judge(const std::string& state_path) {
+Judge::Judge(const std::string& state_path, int64_t slice_ns) : slice_ns_(slice_ns) {
   sim::ReadError error;
   if (!ledger_.Open(state_path.c_str(), true, error)) {
     fprintf(stderr, "judge: %s\n", error.text);
@@ -39,13 +39,13 @@ void Judge::Begin(int card) {
 }
 
 void Judge::Look() {
+  sim::Timeline{ledger_, slice_ns_}.Advance(card_);
   const sim::StateFile& file = *ledger_.file();
   const int64_t now = NowNs() / kBucket;
   recent_ns_.clear();
   const int high = file.slots_high.load();
   for (int slot = 0; slot < high; ++slot) {
-    const uint64_t busy = sim::BusyWithin(file, slot, card_, now * kBucket,
-                                          static_cast<uint64_t>((now - last_) * kBucket));
+    const uint64_t busy = sim::BusyBetween(file.rings[slot][card_], last_ * kBucket, now * kBucket);
     busy_ns_[file.slots[slot].pid] += busy;
     recent_ns_[file.slots[slot].pid] += busy;
   }

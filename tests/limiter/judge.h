@@ -17,7 +17,8 @@ namespace hami::limiter::testing {
 
 class Judge {
  public:
-  explicit Judge(const std::string& state_path);
+  // `slice_ns`: as cards.yaml says, 0 for cards that serve who comes first.
+  explicit Judge(const std::string& state_path, int64_t slice_ns = 0);
   ~Judge();
   Judge(const Judge&) = delete;
   Judge& operator=(const Judge&) = delete;
@@ -36,6 +37,7 @@ class Judge {
 
  private:
   sim::Ledger ledger_;
+  int64_t slice_ns_;
   int card_ = 0;
   int64_t first_ = 0, last_ = 0, before_ = 0;  // bucket numbers
   std::map<pid_t, uint64_t> busy_ns_, recent_ns_;

@@ -1,6 +1,7 @@
 // Spec D2.2 and D2.3: names are resolved as without the library, but for the hook in its place.
 #include <gtest/gtest.h>
 
+#include <set>
 #include <string>
 #include <tuple>
 
@@ -60,35 +61,16 @@ TEST_F(ResolveTest, NothingIsFoundWhereNothingIsLoaded) {
 
 // TRAPs of B1: the reference ignores version and flags, invents functions, leaves the status out.
 TEST_F(ResolveTest, CuGetProcAddressGivesTheDriversVariantAndItsHook) {
-  for (const char* symbol : {"cuInit",
-                             "cuMemAlloc",
-                             "cuMemFree",
-                             "cuMemAllocAsync",
-                             "cuMemFreeAsync",
-                             "cuMemGetInfo",
-                             "cuCtxCreate",
-                             "cuCtxDestroy",
-                             "cuMemAdvise",
-                             "cuLaunchKernel",
-                             "cuGetProcAddress",
-                             "cuDeviceGetName",
-                             "cuDevicePrimaryCtxRetain",
-                             "cuDevicePrimaryCtxRelease",
-                             "cuDeviceTotalMem",
-                             "cuMemCreate",
-                             "cuStreamSynchronize",
-                             "cuMemAllocFromPoolAsync",
-                             "cuGraphInstantiate",
-                             "cuMemAllocPitch",
-                             "cuArrayCreate",
-                             "cuNoSuchFunction",
-                             "cuMemAlloc_v2",
-                             "cuDeviceGetUuid"}) {
+  std::set<std::string> symbols = {"cuNoSuchFunction", "cuMemAlloc_v2", "cuMemFreeAsync_ptsz"};
+#define SIM_VARIANT(base, version, exported, per_thread) symbols.insert(#base);
+#include "sim/cuda/variants.inc"
+#undef SIM_VARIANT
+  for (const std::string& symbol : symbols) {
     for (const int version :
          {2000, 3000, 3020, 7000, 10000, 11000, 11030, 11040, 11080, 12000, 12020, 12080, 13000}) {
       for (const int flags : {0, 1, 2}) {
-        const std::string command = std::string("lookup ") + symbol + " " +
-                                    std::to_string(version) + " " + std::to_string(flags);
+        const std::string command =
+            "lookup " + symbol + " " + std::to_string(version) + " " + std::to_string(flags);
         const std::string expected = bare_->Ask(command);
         std::string actual = probe_->Ask(command);
         // Result, status and the variant's name are the driver's; only the object may be ours.
@@ -98,6 +80,24 @@ TEST_F(ResolveTest, CuGetProcAddressGivesTheDriversVariantAndItsHook) {
       }
     }
   }
+}
+
+// A driver that is newer than the library: what it cannot limit it says once, and shows.
+TEST(FutureDriverTest, AFurtherFormOfAHookedFunctionIsPassedOnAndSeen) {
+  Container container;
+  auto probe =
+      container.Start({{"LD_LIBRARY_PATH", FUTURE_LIBRARY_DIR}, {"LIBCUDA_LOG_LEVEL", "2"}});
+  EXPECT_EQ(probe->Ask("lookup cuMemAlloc 12000 0"), "0 0 libvgpu.so cuMemAlloc_v2");
+  EXPECT_EQ(probe->Ask("lookup cuDeviceGetName 14000 0"), "0 0 libcuda.so.1 cuDeviceGetName");
+  EXPECT_EQ(probe->Ask("find libcuda.so.1 cuInit"), "libvgpu.so");
+  EXPECT_EQ(probe->Errors().find("[HAMI-core Warn"), std::string::npos) << probe->Errors();
+  EXPECT_EQ(probe->Ask("lookup cuMemAlloc 14000 0"), "0 0 libcuda.so.1 cuMemAlloc_v3");
+  EXPECT_EQ(probe->Ask("find libcuda.so.1 cuMemAlloc_v3"), "libcuda.so.1");
+  EXPECT_EQ(container.region().ext.header.feature_bits, HAMI_FEATURE_UNKNOWN_ABI);
+  const std::string said = probe->Errors();
+  const size_t line = said.find("a form of cuMemAlloc that this library does not know");
+  EXPECT_NE(line, std::string::npos) << said;
+  EXPECT_EQ(said.find("does not know", line + 60), std::string::npos) << said;
 }
 
 TEST_F(ResolveTest, LookedUpByVersionTheHookActs) {

@@ -1,0 +1,395 @@
+#include "limiter/hook/graph.h"
+
+#include <algorithm>
+#include <optional>
+#include <span>
+
+#include "abi/region.h"
+#include "limiter/account/charge.h"
+#include "limiter/hook/prologue.h"
+#include "limiter/sys/syscall.h"
+
+namespace hami::limiter::hook {
+
+constinit std::atomic<uint32_t> graph_devices{0};
+
+namespace {
+
+using account::Record;
+using account::Reservation;
+using account::Space;
+
+constexpr uint64_t kGranule = uint64_t{2} << 20;  // of physical memory
+constexpr int kDeepest = 8;                       // graphs within graphs
+
+// The driver's reserve for the graphs of one card.
+struct Reserve {
+  sys::Lock lock;
+  int ordinal = -1;
+  uint64_t booked = 0;   // bytes in the account
+  uint64_t changes = 0;  // operations begun or ended: tells that a reading of the driver is stale
+  uint32_t running = 0;  // launches whose growth is booked and may not be reserved yet
+  uint64_t trims = 1;    // graphs launched before the last trim may have to grow again
+};
+constinit Reserve reserves[HAMI_EXT_DEVICES];
+
+// An executable graph has one record for each card that it allocates on.
+uint64_t KeyOn(CUgraphExec exec, unsigned device) { return KeyOf(exec) | uint64_t{device} << 56; }
+
+// A growing array in memory of its own.
+template <class T>
+class Buffer {
+ public:
+  explicit Buffer(size_t capacity) : capacity_(capacity) {
+    items_ = static_cast<T*>(
+        sys::Map(capacity * sizeof(T), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1));
+  }
+  ~Buffer() {
+    if (items_ != nullptr) sys::Unmap(items_, capacity_ * sizeof(T));
+  }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+
+  T* data() { return items_; }
+  bool ok() const { return items_ != nullptr; }
+
+ private:
+  size_t capacity_;
+  T* items_ = nullptr;
+};
+
+struct Range {
+  uint64_t begin, end;
+  int device;
+};
+
+// Calls visit(node) for each node of the graph and of the graphs in it. False: it cannot be told.
+template <class Visit>
+bool ForEachNode(CUgraph graph, int depth, Visit visit) {
+  const auto get_nodes = HAMI_REAL(cuGraphGetNodes);
+  const auto get_type = HAMI_REAL(cuGraphNodeGetType);
+  const auto get_child = HAMI_REAL(cuGraphChildGraphNodeGetGraph);
+  size_t count = 0;
+  if (depth > kDeepest || get_nodes == nullptr || get_type == nullptr ||
+      get_nodes(graph, nullptr, &count) != CUDA_SUCCESS) {
+    return false;
+  }
+  if (count == 0) return true;
+  Buffer<CUgraphNode> nodes(count);
+  if (!nodes.ok() || get_nodes(graph, nodes.data(), &count) != CUDA_SUCCESS) return false;
+  for (size_t i = 0; i < count; ++i) {
+    int type = -1;
+    if (get_type(nodes.data()[i], &type) != CUDA_SUCCESS) return false;
+    if (type == CU_GRAPH_NODE_TYPE_MEM_ALLOC) visit(nodes.data()[i]);
+    CUgraph child = nullptr;
+    if (type == CU_GRAPH_NODE_TYPE_GRAPH && get_child != nullptr &&
+        get_child(nodes.data()[i], &child) == CUDA_SUCCESS &&
+        !ForEachNode(child, depth + 1, visit)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+Range RangeOf(CUgraphNode node) {
+  const auto get = HAMI_REAL(cuGraphMemAllocNodeGetParams);
+  CUDA_MEM_ALLOC_NODE_PARAMS params = {};
+  if (get == nullptr || get(node, &params) != CUDA_SUCCESS) return {0, 0, -1};
+  return {params.dptr / kGranule * kGranule,
+          (params.dptr + params.bytesize + kGranule - 1) / kGranule * kGranule,
+          DeviceOf(params.pool_props.location)};
+}
+
+// What a graph's allocations take on each card at most. The driver gives allocations that live at
+// different times the same addresses, so it is the volume of the addresses.
+struct Footprint {
+  uint64_t bytes[HAMI_EXT_DEVICES] = {};
+  uint32_t devices = 0;
+};
+
+Footprint FootprintOf(CUgraph graph) {
+  Footprint footprint;
+  size_t count = 0;
+  if (!ForEachNode(graph, 0, [&count](CUgraphNode) { ++count; }) || count == 0) return footprint;
+  Buffer<Range> ranges(count);
+  if (!ranges.ok()) return footprint;
+  size_t filled = 0;
+  ForEachNode(graph, 0, [&](CUgraphNode node) {
+    if (filled < count) ranges.data()[filled++] = RangeOf(node);
+  });
+  std::sort(ranges.data(), ranges.data() + filled,
+            [](const Range& a, const Range& b) { return a.begin < b.begin; });
+  uint64_t covered[HAMI_EXT_DEVICES] = {};
+  for (const Range& range : std::span(ranges.data(), filled)) {
+    if (range.device < 0) continue;
+    const auto device = static_cast<unsigned>(range.device);
+    const uint64_t from = std::max(range.begin, covered[device]);
+    if (range.end > from) footprint.bytes[device] += range.end - from;
+    covered[device] = std::max(covered[device], range.end);
+    footprint.devices |= 1u << device;
+  }
+  return footprint;
+}
+
+// For the calls that need an ordinal of a card of the region.
+void LearnOrdinals() {
+  const auto get_count = HAMI_REAL(cuDeviceGetCount);
+  int count = 0;
+  if (get_count == nullptr || get_count(&count) != CUDA_SUCCESS) return;
+  for (int ordinal = 0; ordinal < count; ++ordinal) {
+    const int index = IndexOf(ordinal);
+    if (index >= 0) reserves[index].ordinal = ordinal;
+  }
+}
+
+std::optional<uint64_t> Attribute(int ordinal, int attribute) {
+  const auto get = HAMI_REAL(cuDeviceGetGraphMemAttribute);
+  uint64_t bytes = 0;
+  if (get == nullptr || get(ordinal, attribute, &bytes) != CUDA_SUCCESS) return std::nullopt;
+  return bytes;
+}
+
+// What the graph may add to the card's reserve: nothing if its memory is still there, else what the
+// reserve has not free.
+uint64_t Growth(Reserve& reserve, const Record& graph) {
+  {
+    const sys::Guard guard(reserve.lock);
+    if (graph.link == reserve.trims) return 0;
+  }
+  const auto reserved = Attribute(reserve.ordinal, CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT);
+  const auto used = Attribute(reserve.ordinal, CU_GRAPH_MEM_ATTR_USED_MEM_CURRENT);
+  const uint64_t free_bytes = reserved && used && *reserved > *used ? *reserved - *used : 0;
+  return graph.size > free_bytes ? graph.size - free_bytes : 0;
+}
+
+// Books room for a launch. False: there is none.
+bool Enter(unsigned device, uint64_t growth) {
+  Reserve& reserve = reserves[device];
+  if (growth != 0) {
+    Reservation room = Reservation::Of(device, growth);
+    if (!room.granted()) return false;
+    room.Keep(HAMI_KIND_POOL, growth);
+  }
+  const sys::Guard guard(reserve.lock);
+  reserve.booked += growth;
+  ++reserve.changes;
+  ++reserve.running;
+  return true;
+}
+
+// Brings the account to what the driver reports. True: it went down.
+bool Refresh(unsigned device) {
+  Reserve& reserve = reserves[device];
+  reserve.lock.Acquire();
+  const uint64_t changes = reserve.changes;
+  reserve.lock.Release();
+  const auto reserved = Attribute(reserve.ordinal, CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT);
+  if (!reserved) return false;
+  uint64_t surplus = 0, missing = 0;
+  {
+    const sys::Guard guard(reserve.lock);
+    if (*reserved > reserve.booked) {
+      missing = *reserved - reserve.booked;
+      reserve.booked = *reserved;
+    } else if (reserve.running == 0 && reserve.changes == changes) {
+      surplus = reserve.booked - *reserved;
+      reserve.booked = *reserved;
+    }
+  }
+  if (missing != 0) account::Charge(device, HAMI_KIND_POOL, missing);
+  if (surplus != 0) account::Release(device, HAMI_KIND_POOL, surplus);
+  return surplus != 0;
+}
+
+void Leave(unsigned device) {
+  {
+    const sys::Guard guard(reserves[device].lock);
+    --reserves[device].running;
+    ++reserves[device].changes;
+  }
+  Refresh(device);
+}
+
+// The graph's memory is there from now on, until a trim.
+void MarkBacked(CUgraphExec exec, unsigned device) {
+  auto graph = OwnRecords().Take(Space::kGraph, KeyOn(exec, device));
+  if (!graph) return;
+  {
+    const sys::Guard guard(reserves[device].lock);
+    graph->link = reserves[device].trims;
+  }
+  OwnRecords().Insert(*graph);
+}
+
+// Calls act(device) for each bit.
+template <class Act>
+void ForEachDevice(uint32_t devices, Act act) {
+  for (; devices != 0; devices &= devices - 1) {
+    act(static_cast<unsigned>(__builtin_ctz(devices)));
+  }
+}
+
+void Remember(CUgraphExec exec, const Footprint& footprint) {
+  ForEachDevice(footprint.devices, [&](unsigned device) {
+    Record record;
+    record.key = KeyOn(exec, device);
+    record.size = footprint.bytes[device];
+    record.space = Space::kGraph;
+    record.device = static_cast<int8_t>(device);
+    record.references = 1;
+    OwnRecords().Insert(record);
+  });
+}
+
+template <class Call>
+CUresult Instantiate(CUgraphExec* exec, CUgraph graph, bool uploads, Call call) {
+  const Footprint footprint = FootprintOf(graph);
+  if (footprint.devices == 0 || exec == nullptr) return call();
+  if ((graph_devices.load() | footprint.devices) != graph_devices.load()) LearnOrdinals();
+  graph_devices.fetch_or(footprint.devices);
+  uint32_t begun = 0;
+  bool refused = false;
+  ForEachDevice(uploads ? footprint.devices : 0, [&](unsigned device) {
+    refused = refused || !Enter(device, footprint.bytes[device]);
+    if (!refused) begun |= 1u << device;
+  });
+  const CUresult result = refused ? CUDA_ERROR_OUT_OF_MEMORY : call();
+  if (result == CUDA_SUCCESS) Remember(*exec, footprint);
+  ForEachDevice(begun, Leave);
+  return result;
+}
+
+}  // namespace
+
+void GraphLaunch::Begin(uint32_t devices) {
+  ForEachDevice(devices, [this](unsigned device) {
+    const auto graph = OwnRecords().Find(Space::kGraph, KeyOn(exec_, device));
+    if (!graph || refused_) return;
+    refused_ = !Enter(device, Growth(reserves[device], *graph));
+    if (!refused_) begun_ |= 1u << device;
+  });
+}
+
+void GraphLaunch::End() {
+  ForEachDevice(begun_, [this](unsigned device) {
+    Leave(device);
+    if (ran_) MarkBacked(exec_, device);
+  });
+}
+
+void RefreshGraphs() {
+  ForEachDevice(graph_devices.load(), [](unsigned d) { Refresh(d); });
+}
+
+bool TrimGraphs(unsigned device) {
+  if ((graph_devices.load(std::memory_order_acquire) >> device & 1) == 0) return false;
+  const auto trim = HAMI_REAL(cuDeviceGraphMemTrim);
+  Reserve& reserve = reserves[device];
+  if (trim == nullptr || trim(reserve.ordinal) != CUDA_SUCCESS) return false;
+  {
+    const sys::Guard guard(reserve.lock);
+    ++reserve.trims;
+  }
+  return Refresh(device);
+}
+
+void ForgetGraphsAfterFork() {
+  graph_devices.store(0);
+  for (Reserve& reserve : reserves) {
+    reserve.lock.Reset();
+    reserve.booked = 0;
+    reserve.running = 0;
+  }
+}
+
+}  // namespace hami::limiter::hook
+
+using namespace hami::limiter::hook;  // NOLINT: only exported functions below
+using hami::limiter::account::Record;
+using hami::limiter::account::Space;
+
+extern "C" {
+
+CUresult cuGraphInstantiateWithParams(CUgraphExec* exec, CUgraph graph,
+                                      CUDA_GRAPH_INSTANTIATE_PARAMS* params) {
+  HAMI_ACT(cuGraphInstantiateWithParams, exec, graph, params);
+  const bool uploads =
+      params != nullptr && (params->flags & CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD) != 0;
+  return Instantiate(exec, graph, uploads, [&] { return real(exec, graph, params); });
+}
+
+CUresult cuGraphInstantiateWithParams_ptsz(CUgraphExec* exec, CUgraph graph,
+                                           CUDA_GRAPH_INSTANTIATE_PARAMS* params) {
+  HAMI_ACT(cuGraphInstantiateWithParams_ptsz, exec, graph, params);
+  const bool uploads =
+      params != nullptr && (params->flags & CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD) != 0;
+  return Instantiate(exec, graph, uploads, [&] { return real(exec, graph, params); });
+}
+
+CUresult cuGraphInstantiateWithFlags(CUgraphExec* exec, CUgraph graph, unsigned long long flags) {
+  HAMI_ACT(cuGraphInstantiateWithFlags, exec, graph, flags);
+  return Instantiate(exec, graph, false, [&] { return real(exec, graph, flags); });
+}
+
+CUresult cuGraphInstantiate_v2(CUgraphExec* exec, CUgraph graph, CUgraphNode* error_node, char* log,
+                               size_t log_size) {
+  HAMI_ACT(cuGraphInstantiate_v2, exec, graph, error_node, log, log_size);
+  return Instantiate(exec, graph, false,
+                     [&] { return real(exec, graph, error_node, log, log_size); });
+}
+
+CUresult cuGraphInstantiate(CUgraphExec* exec, CUgraph graph, CUgraphNode* error_node, char* log,
+                            size_t log_size) {
+  HAMI_ACT(cuGraphInstantiate, exec, graph, error_node, log, log_size);
+  return Instantiate(exec, graph, false,
+                     [&] { return real(exec, graph, error_node, log, log_size); });
+}
+
+CUresult cuGraphUpload(CUgraphExec exec, CUstream stream) {
+  HAMI_ACT(cuGraphUpload, exec, stream);
+  GraphLaunch launch(exec);
+  return launch.refused() ? CUDA_ERROR_OUT_OF_MEMORY : launch.Ran(real(exec, stream));
+}
+
+CUresult cuGraphUpload_ptsz(CUgraphExec exec, CUstream stream) {
+  HAMI_ACT(cuGraphUpload_ptsz, exec, stream);
+  GraphLaunch launch(exec);
+  return launch.refused() ? CUDA_ERROR_OUT_OF_MEMORY : launch.Ran(real(exec, stream));
+}
+
+CUresult cuGraphExecDestroy(CUgraphExec exec) {
+  HAMI_ACT(cuGraphExecDestroy, exec);
+  Record taken[HAMI_EXT_DEVICES];  // before the driver may give the handle to another thread
+  uint32_t devices = 0;
+  ForEachDevice(graph_devices.load(), [&](unsigned device) {
+    const auto graph = OwnRecords().Take(Space::kGraph, KeyOn(exec, device));
+    if (!graph) return;
+    taken[device] = *graph;
+    devices |= 1u << device;
+  });
+  const CUresult result = real(exec);
+  ForEachDevice(devices, [&](unsigned device) {
+    if (result == CUDA_SUCCESS) {
+      Refresh(device);
+    } else {
+      OwnRecords().Insert(taken[device]);
+    }
+  });
+  return result;
+}
+
+CUresult cuDeviceGraphMemTrim(CUdevice device) {
+  HAMI_ACT(cuDeviceGraphMemTrim, device);
+  const int index = IndexOf(device);
+  if (index < 0 || (graph_devices.load() >> index & 1) == 0) return real(device);
+  const CUresult result = real(device);
+  if (result != CUDA_SUCCESS) return result;
+  {
+    const hami::limiter::sys::Guard guard(reserves[index].lock);
+    ++reserves[index].trims;
+  }
+  Refresh(static_cast<unsigned>(index));
+  return result;
+}
+
+}  // extern "C"
