@@ -124,22 +124,55 @@ int IndexOfUuid(const char* uuid) {
   return -1;
 }
 
-std::optional<Processes> ProcessesOn(unsigned index) {
-  const Session session;
-  if (!session.open()) return std::nullopt;
+namespace {
+
+// NVML's handle of a card of the region; nullptr: not there. In a session.
+nvmlDevice_t HandleOf(unsigned index) {
   const Devices devices = ListDevices();
   for (size_t i = 0; i < devices.count; ++i) {
-    const nvmlDevice_t device = devices.device[i];
     char uuid[HAMI_V1_UUID_SIZE] = {};
-    if (!UuidOf(device, uuid) || IndexOfUuid(uuid) != static_cast<int>(index)) continue;
-    Processes processes;
-    if (ReadProcesses(HAMI_REAL_NVML(nvmlDeviceGetComputeRunningProcesses_v3), device, processes) ||
-        ReadProcesses(HAMI_REAL_NVML(nvmlDeviceGetComputeRunningProcesses_v2), device, processes) ||
-        ReadProcesses(HAMI_REAL_NVML(nvmlDeviceGetComputeRunningProcesses), device, processes)) {
-      return processes;
+    if (UuidOf(devices.device[i], uuid) && IndexOfUuid(uuid) == static_cast<int>(index)) {
+      return devices.device[i];
     }
   }
+  return nullptr;
+}
+
+}  // namespace
+
+std::optional<Processes> ProcessesOn(unsigned index) {
+  const Session session;
+  const nvmlDevice_t device = session.open() ? HandleOf(index) : nullptr;
+  if (device == nullptr) return std::nullopt;
+  Processes processes;
+  if (ReadProcesses(HAMI_REAL_NVML(nvmlDeviceGetComputeRunningProcesses_v3), device, processes) ||
+      ReadProcesses(HAMI_REAL_NVML(nvmlDeviceGetComputeRunningProcesses_v2), device, processes) ||
+      ReadProcesses(HAMI_REAL_NVML(nvmlDeviceGetComputeRunningProcesses), device, processes)) {
+    return processes;
+  }
   return std::nullopt;
+}
+
+bool StayOpen() {
+  const auto init = HAMI_REAL_NVML(nvmlInit_v2);
+  return init != nullptr && init() == NVML_SUCCESS;
+}
+
+std::optional<unsigned> UtilizationOf(unsigned index, uint32_t pid, uint64_t since_us) {
+  const auto ask = HAMI_REAL_NVML(nvmlDeviceGetProcessUtilization);
+  const nvmlDevice_t device = ask == nullptr ? nullptr : HandleOf(index);
+  if (device == nullptr) return std::nullopt;
+  nvmlProcessUtilizationSample_t samples[Processes::kMost];
+  unsigned count = Processes::kMost;
+  if (ask(device, samples, &count, since_us) != NVML_SUCCESS) return std::nullopt;
+  unsigned sum = 0, found = 0;
+  for (unsigned i = 0; i < count && i < Processes::kMost; ++i) {
+    if (samples[i].pid != pid || samples[i].sm > 100) continue;
+    sum += samples[i].sm;
+    ++found;
+  }
+  if (found == 0) return std::nullopt;
+  return sum / found;
 }
 
 std::optional<uint64_t> GrowthOfOwn(const Processes& before, const Processes& after) {
