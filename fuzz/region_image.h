@@ -1,7 +1,7 @@
 // A shared region damaged in ways that the fuzzer chooses: sound at first, then words overwritten
 // in the places that matter, then cut or not.
 //
-// One file per process, on a file system in memory where there is one; the target reads it by path.
+// One file per process, below TMPDIR; the target reads it by path.
 #pragma once
 
 #include <fcntl.h>
@@ -20,8 +20,9 @@ namespace hami::fuzz {
 class RegionImage {
  public:
   RegionImage() {
-    const bool memory = access("/dev/shm", W_OK) == 0;
-    folder_ = std::string(memory ? "/dev/shm" : "/tmp") + "/hami-fuzz-XXXXXX";
+    const char* given =
+        getenv("TMPDIR");  // tools/fuzz: in memory, and removed whatever happens here
+    folder_ = std::string(given != nullptr ? given : "/tmp") + "/hami-fuzz-XXXXXX";
     FUZZ_CHECK(mkdtemp(folder_.data()) != nullptr);
     path_ = folder_ + "/region";
     HamiRegionSeed seed = {};
