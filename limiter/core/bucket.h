@@ -27,10 +27,10 @@ class Bucket {
 
   int64_t tokens() const { return tokens_.load(std::memory_order_relaxed); }
 
-  // Takes `cost` if more than `reserve` is there. Threads that see the same tokens all go on and
-  // share the debt.
-  bool TrySpend(int64_t cost, int64_t reserve) {
-    if (tokens() <= reserve) return false;
+  // Takes `cost` if anything is there. Threads that see the same tokens all go on and share the
+  // debt.
+  bool TrySpend(int64_t cost) {
+    if (tokens() <= 0) return false;
     Spend(cost);
     return true;
   }

@@ -26,7 +26,7 @@ struct Simulation {
     for (size_t i = 0; now < end;) {
       const uint64_t kernel = kernels[i % kernels.size()];
       bucket.Refill(now, percent);
-      if (bucket.TrySpend(static_cast<int64_t>(static_cast<double>(kernel) * estimate), 0)) {
+      if (bucket.TrySpend(static_cast<int64_t>(static_cast<double>(kernel) * estimate))) {
         now += kernel;
         busy += kernel;
         ++i;
@@ -81,9 +81,9 @@ TEST(BucketTest, DebtIsPaidInFull) {
   bucket.Spend(5 * static_cast<int64_t>(kSecond));
   EXPECT_EQ(bucket.WaitNs(10), 50 * kSecond + Bucket::kQuantumNs);
   bucket.Refill(40 * kSecond, 10);
-  EXPECT_FALSE(bucket.TrySpend(1, 0));
+  EXPECT_FALSE(bucket.TrySpend(1));
   bucket.Refill(52 * kSecond, 10);
-  EXPECT_TRUE(bucket.TrySpend(1, 0));
+  EXPECT_TRUE(bucket.TrySpend(1));
 }
 
 TEST(BucketTest, AnAbsurdEstimateCostsTwentySecondsOfDeviceTimeAtMost) {

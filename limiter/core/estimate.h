@@ -16,7 +16,7 @@ class Function {
   static constexpr uint64_t kSampleEveryNs = 2'000'000;  // of estimated device time
   static constexpr uint32_t kRarestSample = 64;
   // Launches admitted at a guess before the first sample must be there.
-  static constexpr uint32_t kMostGuessed = 2;
+  static constexpr uint32_t kMostGuessed = 1;
   static constexpr uint32_t kMostWaits = 50;
 
   // 0: unknown.

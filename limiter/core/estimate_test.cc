@@ -55,10 +55,10 @@ TEST_F(EstimateTest, FollowsAFunctionThatBecomesShorterAtOnce) {
 
 TEST_F(EstimateTest, LaunchesChargedAtAGuessAreSettledByTheFirstSample) {
   Function& f = functions_->Find(1, 128);
-  f.Guessed(50'000);
   EXPECT_TRUE(f.MayGuess());
   f.Guessed(50'000);
   EXPECT_FALSE(f.MayGuess());
+  f.Guessed(50'000);  // after a wait in vain
   EXPECT_EQ(f.Learn(20'000'000, 0), 2 * 20'000'000 - 2 * 50'000);
   EXPECT_EQ(f.Learn(20'000'000, 0), 0);
   EXPECT_TRUE(f.MayGuess());

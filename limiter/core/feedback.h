@@ -26,9 +26,19 @@ class Feedback {
     weight_ = Aged(weight_) + 1'000'000;
     if (weight_ < kEnough || raw_ == 0) return k;
     const uint64_t charged = raw_ * k / kOne;
-    const uint64_t apart = charged > measured_ ? charged - measured_ : measured_ - charged;
-    if (apart * 2 < weight_) return k;
-    uint64_t wanted = measured_ * kOne / raw_;
+    // A percent shown is half a point more or less. k is lowered to the edge of that only: many
+    // processes that are each half a point above their part are together far above the limit.
+    const uint64_t half = weight_ / 2;
+    uint64_t wanted = 0, apart = 0;
+    if (charged > measured_ + half) {
+      apart = charged - measured_;
+      wanted = (measured_ + half) * kOne / raw_;
+    } else if (measured_ > charged + (k < kOne ? half / 2 : half)) {
+      apart = measured_ - charged;
+      wanted = measured_ * kOne / raw_;
+    } else {
+      return k;
+    }
     wanted = wanted < kLeast ? kLeast : wanted > kMost ? kMost : wanted;
     k_ = static_cast<uint32_t>(apart > kFar * weight_ ? wanted : (k + wanted) / 2);
     return k_;

@@ -24,8 +24,6 @@ constexpr uint64_t kHeldLookNs = 20'000'000;
 constexpr uint64_t kFirstSampleNs = 100'000'000;
 constexpr uint64_t kFirstNapNs = 50'000;
 constexpr uint64_t kLongestNapNs = 1'000'000;
-// Above so much wall time of tokens a launch reads no clock.
-constexpr int64_t kReserveNs = 1'000'000;
 
 bool Suspended(Attachment& own) {
   const int slot = own.slot_index();
@@ -106,10 +104,6 @@ void StampLaunch() {
   }
 }
 
-bool Governor::Limited(unsigned device) const {
-  return Attachment::Own().CorePercent(device) < 100;
-}
-
 // Whether the limit holds now. One that begins to hold, or is lowered, finds no credit.
 bool Governor::Engaged(unsigned device, uint32_t percent) {
   Attachment& own = Attachment::Own();
@@ -129,11 +123,12 @@ bool Governor::Engaged(unsigned device, uint32_t percent) {
   return engaged;
 }
 
-Charge Governor::Admit(unsigned device, Function& function, uint64_t context) {
+Charge Governor::Admit(unsigned device, uint32_t percent, Function& function, uint64_t context) {
   Charge charge{&function, device};
   uint64_t estimate = function.estimate_ns();
   if (estimate == 0 && !function.MayGuess() && function.worth_waiting()) {
     AwaitFirstSample(function, context);
+    Pass();  // the monitor may have spoken meanwhile
     estimate = function.estimate_ns();
   }
   charge.guessed = estimate == 0;
@@ -141,19 +136,18 @@ Charge Governor::Admit(unsigned device, Function& function, uint64_t context) {
   Attachment& own = Attachment::Own();
   HamiExtDevice& words = own.region().ext.header.devices[device];
   const auto cost = static_cast<int64_t>(charge.busy_ns);
-  while (true) {
-    const uint32_t changes = LoadWord<uint32_t>(Wake(own));
-    const uint32_t percent = own.CorePercent(device);
+  for (uint32_t changes = LoadWord<uint32_t>(Wake(own));; percent = own.CorePercent(device)) {
     if (!Engaged(device, percent)) return charge;
     Bucket bucket(words);
-    if (bucket.TrySpend(cost, kReserveNs * percent / 100)) break;
+    if (bucket.TrySpend(cost)) break;  // no clock is read while there are tokens
     bucket.Refill(sys::NowNs(CLOCK_MONOTONIC), percent);
-    if (bucket.TrySpend(cost, 0)) break;
+    if (bucket.TrySpend(cost)) break;
     if (!charge.waited) Harvest(context);
     charge.waited = true;
     const uint64_t wait = bucket.WaitNs(percent);
-    sys::FutexWaitShared(Wake(own), changes, kLookAgainNs ? wait : kLookAgainNs);
+    sys::FutexWaitShared(Wake(own), changes, wait < kLookAgainNs ? wait : kLookAgainNs);
     Pass();
+    changes = LoadWord<uint32_t>(Wake(own));  // before the limit is read again
   }
   charge.tokens = cost;
   return charge;

@@ -1,7 +1,7 @@
 // The core limit of this process: holds launches back, charges them, learns what they take.
 //
 //   governor.Pass();                              // every kind of launch, limited or not
-//   Charge charge = governor.Admit(device, f);    // waits for device time
+//   Charge charge = governor.Admit(device, ...);  // waits for device time
 //   ... driver call, with events around it if charge.sample ...
 //   governor.Ran(charge) or governor.Refund(charge)
 //
@@ -36,9 +36,8 @@ class Governor {
   // Waits while launches are held back, then marks the container as active.
   void Pass();
 
-  // Whether the card is limited at all (percent and policy).
-  bool Limited(unsigned device) const;
-  Charge Admit(unsigned device, Function& function, uint64_t context);
+  // `percent`: the card's limit as the caller has just read it, below 100.
+  Charge Admit(unsigned device, uint32_t percent, Function& function, uint64_t context);
   void Ran(const Charge& charge);
   void Refund(const Charge& charge);
 

@@ -12,6 +12,11 @@
 #include "limiter/sys/log.h"
 #include "limiter/sys/syscall.h"
 
+extern "C" {
+extern void* __dso_handle;
+int __cxa_atexit(void (*function)(void*), void* argument, void* dso);
+}
+
 namespace hami::limiter::core {
 namespace {
 
@@ -23,6 +28,8 @@ constexpr uint64_t kPeriodNs = 1'000'000'000;
 constexpr size_t kStackBytes = 128 << 10;
 constexpr int kIdlePeriods = 3;
 constexpr uint32_t kPidCheckPeriods = 30;
+constexpr int kExitNaps = 100;
+constexpr uint64_t kExitNapNs = 1'000'000;
 
 // What is known of one card between two looks.
 struct Card {
@@ -135,10 +142,18 @@ void* Helper::Run(void* self) {
   return nullptr;
 }
 
+// NVML takes itself down while the process exits: not under a call of ours.
+void Helper::AtExit(void* self) {
+  auto& helper = *static_cast<Helper*>(self);
+  helper.leaving_.store(true);
+  for (int i = 0; i < kExitNaps && helper.in_driver_.load(); ++i) sys::SleepNs(kExitNapNs);
+}
+
 void Helper::Loop() {
   static constinit Card cards[HAMI_EXT_DEVICES];
   const hook::Inside inside;  // what NVML calls back into is not the program
   const bool nvml_is_open = nvml::StayOpen();
+  __cxa_atexit(&AtExit, this, __dso_handle);  // after NVML's own, so it runs before
   state_.store(kAwake);
   uint64_t last = sys::NowNs(CLOCK_MONOTONIC);
   int idle = 0;
@@ -146,7 +161,9 @@ void Helper::Loop() {
   while (true) {
     sys::SleepNs(kPeriodNs);
     const uint64_t now = sys::NowNs(CLOCK_MONOTONIC);
-    const bool active = Publish(cards, now - last, nvml_is_open);
+    in_driver_.store(true);
+    const bool active = Publish(cards, now - last, nvml_is_open && !leaving_.load());
+    in_driver_.store(false);
     last = now;
     if (active) StampLaunch();
     idle = active ? 0 : idle + 1;

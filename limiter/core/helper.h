@@ -19,7 +19,10 @@ class Helper {
     if (state_.load(std::memory_order_relaxed) != kAwake) Wake();
   }
   // In a forked child: the thread stayed with the parent.
-  void AfterFork() { state_.store(kNone, std::memory_order_relaxed); }
+  void AfterFork() {
+    state_.store(kNone, std::memory_order_relaxed);
+    in_driver_.store(false, std::memory_order_relaxed);
+  }
 
  private:
   enum State : uint32_t { kNone = 0, kStarting = 1, kAwake = 2, kAsleep = 3, kFailed = 4 };
@@ -27,9 +30,12 @@ class Helper {
   void Wake();
   void Start();
   static void* Run(void* self);
+  static void AtExit(void* self);
   void Loop();
 
   std::atomic<uint32_t> state_{kNone};
+  std::atomic<bool> leaving_{false};
+  std::atomic<bool> in_driver_{false};
 };
 
 }  // namespace hami::limiter::core

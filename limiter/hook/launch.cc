@@ -96,11 +96,11 @@ uint32_t Noise(const Charge& charge) {
 
 // One charged launch on a card that has a limit.
 template <class Call>
-CUresult Charged(const Launch& launch, const Current& current, Call call) {
+CUresult Charged(const Launch& launch, const Current& current, uint32_t percent, Call call) {
   Governor& governor = Governor::Own();
   core::Helper::Own().Touch();
   core::Function& function = governor.functions().Find(launch.handle, launch.threads);
-  const Charge charge = governor.Admit(current.index, function, current.owner);
+  const Charge charge = governor.Admit(current.index, percent, function, current.owner);
   const bool due = function.CountLaunch(Noise(charge));
   const core::StreamOf where{current.owner, launch.stream, launch.per_thread};
   int probe = core::Sampler::kNone;
@@ -140,8 +140,9 @@ __attribute__((noinline)) CUresult Govern(const Launch& launch, Call call) {
   governor.Pass();
   core::UpdateGate();
   const Current current = CurrentDevice();
-  if (!current.valid || !governor.Limited(current.index)) return call();
-  return Charged(launch, current, call);
+  if (!current.valid) return call();
+  const uint32_t percent = Attachment::Own().CorePercent(current.index);
+  return percent < 100 ? Charged(launch, current, percent, call) : call();
 }
 
 // One kernel on several cards at once: each card's limit is asked for its part.
@@ -171,11 +172,12 @@ void InContextOf(CUstream stream, Body body) {
 void BeginPart(const CUDA_LAUNCH_PARAMS& launch, Part& part) {
   InContextOf(launch.stream, [&](const Current& current) {
     Governor& governor = Governor::Own();
-    if (!governor.Limited(current.index)) return;
+    const uint32_t percent = Attachment::Own().CorePercent(current.index);
+    if (percent >= 100) return;
     core::Helper::Own().Touch();
     core::Function& function =
         governor.functions().Find(KeyOf(launch.function), Threads(launch.grid, launch.block));
-    part.charge = governor.Admit(current.index, function, current.owner);
+    part.charge = governor.Admit(current.index, percent, function, current.owner);
     part.where = {current.owner, launch.stream, false};
     governor.Harvest(current.owner);
     if (function.CountLaunch(Noise(part.charge))) part.probe = governor.sampler().Begin(part.where);

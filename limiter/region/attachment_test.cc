@@ -26,6 +26,8 @@ class AttachmentTest : public ::testing::Test {
     setenv(HAMI_ENV_SHARED_CACHE, (folder_ + "/r.cache").c_str(), 1);
     unsetenv(HAMI_ENV_MEMORY_LIMIT);
     unsetenv(HAMI_ENV_MEMORY_LIMIT_I "0");
+    unsetenv(HAMI_ENV_SM_LIMIT);
+    unsetenv(HAMI_ENV_CORE_POLICY);
     unsetenv(HAMI_ENV_DISABLE_CONTROL);
   }
   void TearDown() override {
@@ -35,6 +37,8 @@ class AttachmentTest : public ::testing::Test {
     rmdir(folder_.c_str());
     unsetenv(HAMI_ENV_SHARED_CACHE);
     unsetenv(HAMI_ENV_MEMORY_LIMIT_I "0");
+    unsetenv(HAMI_ENV_SM_LIMIT);
+    unsetenv(HAMI_ENV_CORE_POLICY);
     unsetenv(HAMI_ENV_DISABLE_CONTROL);
   }
   void SetLimit(const char* text) { setenv(HAMI_ENV_MEMORY_LIMIT_I "0", text, 1); }
@@ -245,6 +249,72 @@ TEST_F(AttachmentTest, ALostLockIsTakenAgain) {
   own.region().ext.slots[0].free_seen_ns = 1;
   other.Settle(0);
   EXPECT_EQ(own.region().ext.header.reaped, 0u);
+}
+
+TEST_F(AttachmentTest, TheCoreLimitOfTheFirstEnvironmentMayBeRaisedLater) {
+  setenv(HAMI_ENV_SM_LIMIT, "30", 1);
+  Attachment first;
+  ASSERT_TRUE(first.Map());
+  EXPECT_EQ(first.CorePercent(0), 30u);
+  EXPECT_EQ(first.CorePercent(15), 30u);
+  first.region().v1.sm_limit[0] = 80;
+  EXPECT_EQ(first.CorePercent(0), 80u);
+  first.region().v1.sm_limit[0] = 0;
+  EXPECT_EQ(first.CorePercent(0), 100u);
+}
+
+TEST_F(AttachmentTest, ALowerCoreLimitInAProcessesOwnEnvironmentHolds) {
+  setenv(HAMI_ENV_SM_LIMIT, "30", 1);
+  Attachment first;
+  ASSERT_TRUE(first.Map());
+  setenv(HAMI_ENV_SM_LIMIT, "10", 1);
+  Attachment lower;
+  ASSERT_TRUE(lower.Map());
+  EXPECT_EQ(lower.CorePercent(0), 10u);
+  setenv(HAMI_ENV_SM_LIMIT, "90", 1);
+  Attachment higher;
+  ASSERT_TRUE(higher.Map());
+  EXPECT_EQ(higher.CorePercent(0), 30u);
+}
+
+TEST_F(AttachmentTest, TheSmallerCorePercentOfPageAndRegionHolds) {
+  WritePage(Page(2000 * kMi, 2000 * kMi));
+  Attachment own;
+  ASSERT_TRUE(own.Map());
+  EXPECT_EQ(own.CorePercent(0), 30u);
+  own.region().v1.sm_limit[0] = 20;
+  EXPECT_EQ(own.CorePercent(0), 20u);
+  own.region().v1.sm_limit[0] = 100;
+  EXPECT_EQ(own.CorePercent(0), 30u);
+}
+
+TEST_F(AttachmentTest, ThePagesCorePolicyWinsOverTheEnvironments) {
+  setenv(HAMI_ENV_CORE_POLICY, "disable", 1);
+  Attachment alone;
+  ASSERT_TRUE(alone.Map());
+  EXPECT_EQ(alone.CorePolicy(), uint32_t{HAMI_POLICY_DISABLE});
+  HamiLimitsPage page = Page(2000 * kMi, 2000 * kMi);
+  page.policy = HAMI_POLICY_FORCE;
+  WritePage(page);
+  Attachment with_page;
+  ASSERT_TRUE(with_page.Map());
+  EXPECT_EQ(with_page.CorePolicy(), uint32_t{HAMI_POLICY_FORCE});
+}
+
+// A file of minor 0 has zeros where the core limit's words are.
+TEST_F(AttachmentTest, AFileWithoutTheCoreLimitsWordsKeepsItsLimitAndItsResize) {
+  setenv(HAMI_ENV_SM_LIMIT, "30", 1);
+  {
+    Attachment maker;
+    ASSERT_TRUE(maker.Map());
+    maker.region().ext.header.ext_minor = 0;
+    maker.region().ext.header.devices[0].initial_core = 0;
+  }
+  Attachment later;
+  ASSERT_TRUE(later.Map());
+  EXPECT_EQ(later.CorePercent(0), 30u);
+  later.region().v1.sm_limit[0] = 60;
+  EXPECT_EQ(later.CorePercent(0), 60u);
 }
 
 }  // namespace

@@ -52,7 +52,8 @@ TEST(AbiTest, NoTextRelocationsAndNoExecutableStack) {
 }
 
 TEST(AbiTest, UndefinedSymbolsAreOnTheAllowList) {
-  const Lines allowed = {"__register_atfork",
+  const Lines allowed = {"__cxa_atexit",
+                         "__register_atfork",
                          "dl_iterate_phdr",
                          "dladdr",
                          "dlclose",

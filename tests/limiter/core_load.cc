@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cinttypes>
 #include <cstdint>
@@ -71,10 +72,16 @@ void One(uint64_t i, void* stream) {
   launches.fetch_add(1, std::memory_order_relaxed);
 }
 
+// Launches that keep a card busy for 2 s.
+unsigned TwoSeconds() {
+  const uintptr_t longest = *std::max_element(kernels.begin(), kernels.end());
+  return static_cast<unsigned>(2'000'000'000 / longest);
+}
+
 [[noreturn]] void Every(unsigned per_sync, const std::vector<void*>& streams) {
   for (uint64_t i = 0;; ++i) {
     One(i, streams[i % streams.size()]);
-    if (per_sync != 0 && (i + 1) % per_sync == 0) Must(synchronize(streams[0]), "synchronize");
+    if ((i + 1) % per_sync == 0) Must(synchronize(streams[0]), "synchronize");
   }
 }
 
@@ -121,8 +128,9 @@ void Run(const std::string& pattern) {
   const std::vector<void*> one = {nullptr};
   if (pattern == "sync") Every(1, one);
   if (pattern == "batch") Every(20, one);
-  if (pattern == "deep" || pattern == "ptsz") Every(0, one);
-  if (pattern == "streams") Every(0, {NewStream(), NewStream(), NewStream(), NewStream()});
+  if (pattern == "deep" || pattern == "ptsz") Every(TwoSeconds(), one);
+  if (pattern == "streams")
+    Every(TwoSeconds(), {NewStream(), NewStream(), NewStream(), NewStream()});
   if (pattern == "thread") Every(20, {NewStream()});
   if (pattern == "graph") Graph(NewStream());
   if (pattern == "cooperative") Cooperatively();

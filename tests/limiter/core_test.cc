@@ -8,10 +8,12 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstring>
 #include <fstream>
 #include <string>
 #include <vector>
 
+#include "abi/limits_page.h"
 #include "tests/limiter/judge.h"
 #include "tests/limiter/session.h"
 
@@ -208,6 +210,40 @@ TEST_F(CoreTest, ALimitReachesAContainerThatHadNone) {
   judge.Begin(0);
   judge.Watch(2);
   EXPECT_GT(judge.Share(program->pid()), 80);
+}
+
+// The page that the container cannot write: followed by its generation alone.
+TEST_F(CoreTest, ALimitWrittenIntoLimitsRoReachesARunningContainer) {
+  Container box;
+  HamiLimitsPage page = {};
+  page.magic = HAMI_LIMITS_MAGIC;
+  page.version = HAMI_LIMITS_VERSION;
+  page.size = HAMI_LIMITS_SIZE;
+  page.generation = 2;
+  page.device_count = 1;
+  page.policy = HAMI_POLICY_FORCE;
+  const auto write = [&] {
+    std::fstream out(
+        box.folder() + "/" HAMI_LIMITS_FILE,
+        std::ios::binary | std::ios::out | (page.generation > 2 ? std::ios::in : std::ios::out));
+    out.write(reinterpret_cast<const char*>(&page), sizeof page);
+  };
+  write();
+  Program asker = box.StartProgram({LIMITER_PROBE});
+  asker->Begin();
+  memcpy(page.devices[0].uuid, box.region().v1.uuids[0], sizeof page.devices[0].uuid);
+  page.generation += 2;
+  write();
+  Program program = Load(box, "1000", "sync");
+  AwaitLaunch(program);
+  page.devices[0].core_percent = 20;
+  page.generation += 2;
+  write();
+  Judge judge(box.folder() + "/state");
+  judge.Watch(0.5);
+  judge.Begin(0);
+  judge.Watch(3);
+  EXPECT_LE(judge.Share(program->pid()), 20 + kAbove);
 }
 
 // A reference's monitor writes the limit and wakes nobody.
