@@ -322,16 +322,20 @@ void Attachment::Settle(unsigned device) {
 
 void Attachment::LookAround() {
   if (!Map()) return;
+  RetakeLock();
   {
+    // Held while reaping: a thread that joins meanwhile locks its byte through the same
+    // description, so a test of that byte would succeed, and give the lock up.
     const sys::Guard guard(turn_);
-    if (slot_.load(std::memory_order_relaxed) < 0 && !path_.view().empty()) {
+    const int slot = slot_.load(std::memory_order_relaxed);
+    if (slot < 0 && !path_.view().empty()) {
       if (!LockIsOurs()) OpenOwnLock();
       self_ = OwnIdentity();
       slots_.Bind(region_, lock_fd_, self_);
     }
     if (lock_fd_ < 0) return;  // a region of our own: nobody else's processes in it
+    slots_.Reap(slot, sys::NowNs(CLOCK_BOOTTIME));
   }
-  slots_.Reap(slot_.load(std::memory_order_relaxed), sys::NowNs(CLOCK_BOOTTIME));
   for (unsigned device = 0; device < HAMI_V1_DEVICES; ++device) {
     if (Used(device) > 0) Account<>::Repair(*region_, device);
   }

@@ -13,6 +13,8 @@ struct Identity {
   int32_t pid = 0;
   uint64_t pidns_inode = 0;  // 0: /proc does not tell
   uint64_t start_ticks = 0;  // 0: /proc does not tell
+
+  bool operator==(const Identity&) const = default;
 };
 
 enum class Life { kAlive, kDead, kUnknown };

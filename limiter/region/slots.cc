@@ -67,6 +67,8 @@ bool Slots::IsDead(HamiExtSlot& slot, uint64_t boot_ns) {
   // A claimer cannot lose its lock before it is done, and a reaper had established the death.
   if (state == HAMI_SLOT_CLAIMING || state == HAMI_SLOT_REAPING) return true;
   const Identity owner{slot.pid, slot.pidns_inode, slot.start_ticks};
+  // This process's own, but not its slot: from before an exec, which closed the lock and the card.
+  if (owner == self_ && self_.start_ticks != 0) return true;
   switch (LifeOf(owner, self_)) {
     case Life::kDead:
       return true;

@@ -162,6 +162,35 @@ std::string NvmlProcesses(const Args& a) {
                : NvmlProcesses<ProcessV1>(a[2], device, room);
 }
 
+struct Sample {
+  unsigned pid;
+  uint64_t time_us;
+  unsigned sm, memory, encoder, decoder;
+};
+
+// nvmlutil <card>: code, count and `pid:percent` of each.
+std::string NvmlSamples(const Args& a) {
+  void* device = nullptr;
+  Call("nvmlInit_v2");
+  const int found = NvmlDevice(a, &device);
+  if (found != 0) return Answer(found);
+  Sample samples[16];
+  unsigned count = 16;
+  const int result = Call("nvmlDeviceGetProcessUtilization", device, samples, &count, 0ull);
+  std::string answer = Answer(result, count);
+  for (unsigned i = 0; result == 0 && i < count; ++i) {
+    answer += " " + std::to_string(samples[i].pid) + ":" + std::to_string(samples[i].sm);
+  }
+  return answer;
+}
+
+// A kernel of so many nanoseconds: the simulated driver takes a function's number for it.
+std::string Launch(uint64_t ns) {
+  return Answer(Call("cuLaunchKernel", reinterpret_cast<void*>(ns), 1u, 1u, 1u, 1u, 1u, 1u, 0u,
+                     static_cast<void*>(nullptr), static_cast<void**>(nullptr),
+                     static_cast<void**>(nullptr)));
+}
+
 // migprocs <card> <instance>: the list, and the numbers of the first entry's instance.
 std::string MigProcesses(const Args& a) {
   void* device = nullptr;
@@ -493,6 +522,8 @@ std::string Execute(const std::string& line) {
   if (c == "nvmlmem" || c == "nvmlmem2" || c == "nvmlmemagain" || c == "nvmlmig")
     return NvmlMemory(a);
   if (c == "migprocs") return MigProcesses(a);
+  if (c == "nvmlutil") return NvmlSamples(a);
+  if (c == "busy") return Launch(Number(a[1]));
   if (c == "nvmlprocs") return NvmlProcesses(a);
   if (c == "alloc") return Made("cuMemAlloc_v2", n(1));
   if (c == "managed") return Made("cuMemAllocManaged", n(1), 1u);
@@ -550,7 +581,11 @@ std::string Execute(const std::string& line) {
   if (c == "errno") return Errno(a);
   if (c == "ns") return Nanoseconds(a);
   if (c == "fork") return Fork(line.substr(5));
-  if (c == "exec") execl("/proc/self/exe", "limiter_probe", nullptr);  // no answer
+  if (c == "exec") {  // answers first: what is sent later must be read by the new program
+    printf("0\n");
+    fflush(stdout);
+    execl("/proc/self/exe", "limiter_probe", nullptr);
+  }
   if (c == "closeregion") return CloseRegion();
   return "unknown command";
 }

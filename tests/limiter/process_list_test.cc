@@ -137,6 +137,31 @@ TEST_F(ProcessListTest, NoLimitIsNoReasonToShowNeighbours) {
   EXPECT_EQ(Compute(*own), "0 1" + Entry(*own, kContext));
 }
 
+TEST_F(ProcessListTest, SamplesOfUseAreTheContainersOwn) {
+  Container neighbours(Variables{{"FAKEGPU_STATE", container_.folder() + "/state"}});
+  auto neighbour = neighbours.Start();
+  auto own = container_.Start();
+  auto bare = container_.StartBare();
+  neighbour->Begin();
+  own->Begin();
+  std::string before, shown, after;
+  do {  // until NVML shows both at work before and after
+    for (Probe* probe : {neighbour.get(), own.get()}) {  // never ahead of the card's time
+      EXPECT_EQ(probe->Code("busy 20000000"), 0);
+      EXPECT_EQ(probe->Code("sync"), 0);
+    }
+    before = bare->Ask("nvmlutil 0");
+    shown = own->Ask("nvmlutil 0");
+    after = bare->Ask("nvmlutil 0");
+  } while (before.substr(0, 4) != "0 2 " || after.substr(0, 4) != "0 2 ");
+  EXPECT_EQ(shown.substr(0, shown.find(':')), "0 1 " + std::to_string(own->pid()));
+  HamiExtSlot& slot = SlotOf(*own);
+  slot.host_pid = 0;  // then it is what the process has published itself
+  EXPECT_EQ(own->Code("nvmlutil 0"), 6);
+  container_.region().v1.procs[&slot - container_.region().ext.slots].device_util[0].sm_util = 37;
+  EXPECT_EQ(own->Ask("nvmlutil 0"), "0 1 " + std::to_string(own->pid()) + ":37");
+}
+
 // nvitop and others look for hours: what was killed must go without anybody starting or allocating.
 TEST_F(ProcessListTest, AWatcherSeesTheMemoryOfTheKilledGo) {
   auto watcher = container_.Start();

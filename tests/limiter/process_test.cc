@@ -167,6 +167,20 @@ TEST_F(ProcessTest, AForkBeforeTheFirstUseMakesTwoIndependentProcesses) {
   EXPECT_EQ(UsedAfterSettling(), kContext);
 }
 
+// The pid and its start time outlive an exec; what the program before it held does not.
+TEST_F(ProcessTest, AProgramThatReplacesItselfLeavesNothingBehind) {
+  auto probe = container_.Start();
+  probe->Begin();
+  probe->Value("alloc " + Text(1000 * kMi));
+  const std::string pid = probe->Ask("pid");
+  EXPECT_EQ(probe->Code("exec"), 0);
+  EXPECT_EQ(probe->Ask("pid"), pid);
+  EXPECT_EQ(probe->Ask("nvmlmem 0"), "0 " + Text(kLimit) + " " + Text(kLimit) + " 0");
+  probe->Begin();
+  EXPECT_EQ(probe->Code("alloc " + Text(kLimit - kContext)), 0);
+  EXPECT_EQ(container_.Used(0), kLimit);
+}
+
 // TRAP C of B4: a file shared between pid namespaces.
 TEST_F(ProcessTest, TrapC_ProcessesOfAnotherPidNamespaceShareTheLimit) {
   auto inside = container_.Start({{"PROBE_UNSHARE", "1"}});
