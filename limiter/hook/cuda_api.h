@@ -258,6 +258,7 @@ inline constexpr int CU_LIMIT_MALLOC_HEAP_SIZE = 2;
   X(cuDeviceGetMemPool, (CUmemoryPool * pool, CUdevice device))                            \
   X(cuMemPoolGetAttribute, (CUmemoryPool pool, int attribute, void* value))                \
   X(cuDeviceGetDefaultMemPool, (CUmemoryPool * pool, CUdevice device))                     \
+  X(cuCtxGetId, (CUcontext context, unsigned long long* id))                               \
   X(cuCtxGetLimit, (size_t * value, int limit))                                            \
   X(cuGraphGetNodes, (CUgraph graph, CUgraphNode * nodes, size_t * count))                 \
   X(cuGraphNodeGetType, (CUgraphNode node, int* type))                                     \
