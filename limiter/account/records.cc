@@ -31,14 +31,31 @@ bool Records::Grow(Shard& shard) {
   if (shard.entries != nullptr) sys::Unmap(shard.entries, shard.capacity * sizeof(Record));
   shard.entries = entries;
   shard.capacity = capacity;
+  ++shard.moves;
   return true;
 }
 
-bool Records::Insert(const Record& record) {
+bool Records::Insert(const Record& record) { return Put(record, true); }
+
+bool Records::InsertNew(const Record& record) { return Put(record, false); }
+
+bool Records::Replace(uint64_t link, const Record& record) {
+  Shard& shard = ShardOf(Hash(record.space, record.key));
+  const sys::Guard guard(shard.lock);
+  if (shard.count == 0) return false;
+  Record* entry = Place(shard.entries, shard.capacity, record.space, record.key);
+  if (!entry->used || entry->link != link) return false;
+  *entry = record;
+  entry->used = true;
+  return true;
+}
+
+bool Records::Put(const Record& record, bool over) {
   Shard& shard = ShardOf(Hash(record.space, record.key));
   const sys::Guard guard(shard.lock);
   if ((shard.count + 1) * 4 > shard.capacity * 3 && !Grow(shard)) return false;
   Record* entry = Place(shard.entries, shard.capacity, record.space, record.key);
+  if (entry->used && !over) return false;
   if (!entry->used) ++shard.count;
   *entry = record;
   entry->used = true;
@@ -58,6 +75,7 @@ void Records::Erase(Shard& shard, Record* entry) {
   }
   shard.entries[gap].used = false;
   --shard.count;
+  ++shard.moves;
 }
 
 std::optional<Record> Records::Find(Space space, uint64_t key) {
@@ -79,6 +97,17 @@ std::optional<Record> Records::Take(Space space, uint64_t key) {
   return taken;
 }
 
+std::optional<Record> Records::TakeIf(Space space, uint64_t key, uint64_t link) {
+  Shard& shard = ShardOf(Hash(space, key));
+  const sys::Guard guard(shard.lock);
+  if (shard.count == 0) return std::nullopt;
+  Record* entry = Place(shard.entries, shard.capacity, space, key);
+  if (!entry->used || entry->link != link) return std::nullopt;
+  const Record taken = *entry;
+  Erase(shard, entry);
+  return taken;
+}
+
 std::optional<Record> Records::AddReference(Space space, uint64_t key, int change) {
   Shard& shard = ShardOf(Hash(space, key));
   const sys::Guard guard(shard.lock);
@@ -91,16 +120,18 @@ std::optional<Record> Records::AddReference(Space space, uint64_t key, int chang
   return changed;
 }
 
-// From entry `from` on, which stays where the next call must go on: removing an entry moves later
-// ones to it or behind it, never an unseen one before it.
+// Goes on where it stopped: removing an entry moves later ones to it or behind it, never an unseen
+// one before it. When others have moved entries meanwhile, it begins again.
 std::optional<Record> Records::TakeNextOwned(Shard& shard, Space space, uint64_t owner,
-                                             size_t& from) {
+                                             Walk& walk) {
   const sys::Guard guard(shard.lock);
-  for (; from < shard.capacity && shard.count > 0; ++from) {
-    Record& entry = shard.entries[from];
+  if (shard.moves != walk.moves) walk = {0, shard.moves};
+  for (; walk.next < shard.capacity && shard.count > 0; ++walk.next) {
+    Record& entry = shard.entries[walk.next];
     if (!entry.used || entry.space != space || entry.owner != owner) continue;
     const Record taken = entry;
     Erase(shard, &entry);
+    walk.moves = shard.moves;
     return taken;
   }
   return std::nullopt;

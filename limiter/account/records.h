@@ -43,9 +43,15 @@ class Records {
  public:
   // False: no memory for the table; the caller must not hand the block out unaccounted.
   bool Insert(const Record& record);
+  // The same unless there is one with this key: false then, too (Find tells).
+  bool InsertNew(const Record& record);
+  // Puts it in place of the one with this key if that has `link`. False: it has not.
+  bool Replace(uint64_t link, const Record& record);
   std::optional<Record> Find(Space space, uint64_t key);
   // Removes and returns it.
   std::optional<Record> Take(Space space, uint64_t key);
+  // The same if it has this `link`.
+  std::optional<Record> TakeIf(Space space, uint64_t key, uint64_t link);
 
   // Changes the count of references; removes the record when it becomes 0. Returns the record as it
   // is afterwards.
@@ -55,8 +61,8 @@ class Records {
   template <class Visit>
   void TakeOwned(Space space, uint64_t owner, Visit visit) {
     for (Shard& shard : shards_) {
-      size_t from = 0;
-      while (const auto record = TakeNextOwned(shard, space, owner, from)) visit(*record);
+      Walk walk;
+      while (const auto record = TakeNextOwned(shard, space, owner, walk)) visit(*record);
     }
   }
 
@@ -76,15 +82,21 @@ class Records {
     Record* entries = nullptr;
     size_t capacity = 0;  // power of two
     size_t count = 0;
+    uint64_t moves = 0;  // how often entries may have changed their places
+  };
+  // How far a walk through a shard has come while others may change it.
+  struct Walk {
+    size_t next = 0;
+    uint64_t moves = 0;
   };
 
   static uint64_t Hash(Space space, uint64_t key);
   Shard& ShardOf(uint64_t hash) { return shards_[hash >> 58]; }
+  bool Put(const Record& record, bool over);
   static bool Grow(Shard& shard);
   static Record* Place(Record* entries, size_t capacity, Space space, uint64_t key);
   static void Erase(Shard& shard, Record* entry);
-  static std::optional<Record> TakeNextOwned(Shard& shard, Space space, uint64_t owner,
-                                             size_t& from);
+  static std::optional<Record> TakeNextOwned(Shard& shard, Space space, uint64_t owner, Walk& walk);
 
   Shard shards_[kShards];
 };

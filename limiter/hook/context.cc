@@ -81,16 +81,6 @@ void ForgetRecord(const Record& record) {
   if (record.size != 0) Count(static_cast<unsigned>(record.device), -1);
 }
 
-// The context's record, out of the table if it still is the one with this identity.
-std::optional<Record> TakeIdentity(CUcontext context, uint64_t identity) {
-  const auto record = OwnRecords().Take(Space::kContext, KeyOf(context));
-  if (record && record->link != identity) {
-    OwnRecords().Insert(*record);
-    return std::nullopt;
-  }
-  return record;
-}
-
 struct Size {
   uint64_t bytes;
   bool known;
@@ -109,52 +99,100 @@ Size Measure(unsigned index, const std::optional<nvml::Processes>& before, uint6
   return {*size, true};
 }
 
-// `call` makes the context and `undo` takes it back. `before`: identity that its handle had until
-// now, as far as the caller can know the handle.
-template <class Call, class Undo>
-CUresult Create(CUcontext* context, CUdevice device, uint64_t before, Call call, Undo undo) {
+// Room for one more context on a card, from before the driver makes it.
+class Room {
+ public:
+  explicit Room(unsigned index)
+      : index_(index),
+        learned_(LearnedSize(index).load()),
+        reserved_(learned_ != 0 ? Reservation::OfAny(index, learned_)
+                                : Reservation::UpTo(index, kUnknownContextBytes)) {
+    if (learned_ == 0 && reserved_.granted()) before_ = nvml::ProcessesOn(index);
+  }
+  bool granted() const { return reserved_.granted(); }
+
+  // The context has been made. False: it takes more than there is.
+  bool Keep(Record& record) {
+    const Size size =
+        learned_ != 0 ? Size{learned_, true} : Measure(index_, before_, reserved_.bytes());
+    record.size = size.bytes;
+    record.owner = size.known ? 0 : kEstimated;
+    return reserved_.Keep(HAMI_KIND_CONTEXT, record.size);
+  }
+
+ private:
+  unsigned index_;
+  uint64_t learned_;
+  Reservation reserved_;
+  std::optional<nvml::Processes> before_;
+};
+
+// The driver's own number of a context; without one (before CUDA 12) a handle stands for itself.
+uint64_t DriversIdentity(CUcontext context, uint64_t otherwise) {
+  const auto ask = HAMI_REAL(cuCtxGetId);
+  unsigned long long id = 0;
+  return ask != nullptr && ask(context, &id) == CUDA_SUCCESS ? uint64_t{1} << 62 | id : otherwise;
+}
+
+// The program has this context: books it, unless it is booked already. `room` is null where the
+// context seemed to be there before the call. False: there is no room for it.
+bool Book(CUcontext context, unsigned index, Room* room) {
+  while (true) {
+    const auto known = OwnRecords().Find(Space::kContext, KeyOf(context));
+    const uint64_t identity =
+        DriversIdentity(context, known ? known->link : next_identity.fetch_add(1));
+    if (known && known->link == identity) return true;
+    if (known) {  // ended and made again: the new one has the old one's share
+      Record record = *known;
+      record.link = identity;
+      if (!OwnRecords().Replace(known->link, record)) continue;
+      hami::limiter::hook::ForgetContexts();
+      ForgetOwned(known->link);
+      return true;
+    }
+    if (room == nullptr) {
+      Room late(index);
+      return late.granted() && Book(context, index, &late);
+    }
+    Record record;
+    record.key = KeyOf(context);
+    record.link = identity;
+    record.space = Space::kContext;
+    record.kind = HAMI_KIND_CONTEXT;
+    record.device = static_cast<int8_t>(index);
+    if (!room->Keep(record)) return false;
+    if (OwnRecords().InsertNew(record)) {
+      if (record.owner == kEstimated) estimated.fetch_add(1);
+      Count(index, 1);
+      hami::limiter::hook::ForgetContexts();
+      return true;
+    }
+    hami::limiter::hook::ReleaseRecord(record);  // another thread was faster, or there is no memory
+    return OwnRecords().Find(Space::kContext, record.key).has_value();
+  }
+}
+
+// `make` makes the context and `undo` takes it back. `there`: it seems to be there already.
+template <class Make, class Undo>
+CUresult Create(CUcontext* context, CUdevice device, bool there, Make make, Undo undo) {
   const int found = context == nullptr ? -1 : hami::limiter::hook::IndexOf(device);
-  if (found < 0) return call();
+  if (found < 0) return make();
   const auto index = static_cast<unsigned>(found);
-  const uint64_t learned = LearnedSize(index).load();
-  Reservation room = learned != 0 ? Reservation::OfAny(index, learned)
-                                  : Reservation::UpTo(index, kUnknownContextBytes);
-  if (!room.granted()) return CUDA_ERROR_OUT_OF_MEMORY;
-  const auto seen = learned != 0 ? std::nullopt : nvml::ProcessesOn(index);
-  const CUresult result = call();
-  if (result != CUDA_SUCCESS) return result;
-  if (const auto known = OwnRecords().Find(Space::kContext, KeyOf(*context)); known) {
-    if (known->link != before) return result;  // another thread's retain made it and booked it
-    const auto gone = TakeIdentity(*context, before);  // its end is not booked yet
-    if (gone) ForgetRecord(*gone);
-  }
-  const Size size = learned != 0 ? Size{learned, true} : Measure(index, seen, room.bytes());
-  Record record;
-  record.key = KeyOf(*context);
-  record.link = next_identity.fetch_add(1);
-  record.owner = size.known ? 0 : kEstimated;
-  record.size = size.bytes;
-  record.space = Space::kContext;
-  record.kind = HAMI_KIND_CONTEXT;
-  record.device = static_cast<int8_t>(index);
-  if (!room.Keep(HAMI_KIND_CONTEXT, record.size)) {
-    undo();
-    return CUDA_ERROR_OUT_OF_MEMORY;
-  }
-  if (!OwnRecords().Insert(record)) {
-    undo();
-    hami::limiter::hook::ReleaseRecord(record);
-    return CUDA_ERROR_OUT_OF_MEMORY;
-  }
-  if (!size.known) estimated.fetch_add(1);
-  Count(index, 1);
-  hami::limiter::hook::ForgetContexts();
-  return result;
+  std::optional<Room> room;
+  if (!there) room.emplace(index);
+  if (room && !room->granted()) return CUDA_ERROR_OUT_OF_MEMORY;
+  const CUresult result = make();
+  if (result != CUDA_SUCCESS || *context == nullptr) return result;
+  const bool booked = Book(*context, index, room ? &*room : nullptr);
+  hami::limiter::hook::ForgetSeenContext();
+  if (booked) return result;
+  undo();
+  return CUDA_ERROR_OUT_OF_MEMORY;
 }
 
 template <class Call>
 CUresult CreateOwn(CUcontext* context, CUdevice device, Call call) {
-  return Create(context, device, 0, call, [&] {
+  return Create(context, device, false, call, [&] {
     const auto destroy = HAMI_REAL(cuCtxDestroy_v2);
     if (destroy != nullptr) destroy(*context);
   });
@@ -188,21 +226,23 @@ CUresult LeavePrimary(CUdevice device, Call call) {
   const uint64_t identity = context == nullptr ? 0 : IdentityOf(context);
   const CUresult result = call();
   if (result != CUDA_SUCCESS || identity == 0 || PrimaryIsActive(device)) return result;
-  const auto gone = TakeIdentity(context, identity);
+  const auto gone = OwnRecords().TakeIf(Space::kContext, KeyOf(context), identity);
   if (gone) ForgetRecord(*gone);
   hami::limiter::hook::ForgetContexts();
   return result;
 }
 
-// `make` makes the primary context if there is none yet, and says its handle.
-template <class Call, class Undo>
-CUresult EnterPrimary(CUcontext* context, CUdevice device, Call make, Undo undo) {
+// The same for the primary context.
+template <class Make, class Undo>
+CUresult EnterPrimary(CUcontext* context, CUdevice device, Make make, Undo undo) {
   std::atomic<CUcontext>* const handle = PrimaryOf(device);
-  if (handle == nullptr || PrimaryIsActive(device)) return make();
-  const CUcontext last = handle->load();
-  const uint64_t before = last == nullptr ? 0 : IdentityOf(last);
-  const CUresult result = Create(context, device, before, make, undo);
-  if (result == CUDA_SUCCESS && context != nullptr) handle->store(*context);
+  if (handle == nullptr) return make();
+  const CUresult result = Create(context, device, PrimaryIsActive(device), make, undo);
+  if (result != CUDA_SUCCESS || context == nullptr) return result;
+  const CUcontext last = handle->exchange(*context);
+  if (last == nullptr || last == *context) return result;
+  const auto gone = OwnRecords().Take(Space::kContext, KeyOf(last));  // ended without being missed
+  if (gone) ForgetRecord(*gone);
   return result;
 }
 

@@ -341,6 +341,7 @@ inline constexpr int CU_LIMIT_MALLOC_HEAP_SIZE = 2;
   X(cuEventRecord_ptsz, (CUevent event, CUstream stream))                                    \
   X(cuEventQuery, (CUevent event))                                                           \
   X(cuEventElapsedTime, (float* milliseconds, CUevent start, CUevent end))                   \
+  X(cuCtxGetId, (CUcontext context, unsigned long long* id))                                 \
   X(cuMipmappedArrayGetMemoryRequirements,                                                   \
     (CUDA_ARRAY_MEMORY_REQUIREMENTS * out, CUmipmappedArray array, CUdevice device))
 

@@ -39,6 +39,10 @@ CUresult Book(Reservation& room, const Record& record) {
     FreeInDriver(record.key);
     return CUDA_ERROR_OUT_OF_MEMORY;
   }
+  if (OwnRecords().InsertNew(record)) return CUDA_SUCCESS;
+  // A context has just ended in another thread, which has not given back yet what was here.
+  const auto stale = OwnRecords().Take(record.space, record.key);
+  if (stale) hami::limiter::hook::ReleaseRecord(*stale);
   if (OwnRecords().Insert(record)) return CUDA_SUCCESS;
   FreeInDriver(record.key);
   hami::limiter::hook::ReleaseRecord(record);

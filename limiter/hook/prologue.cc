@@ -161,6 +161,8 @@ Current CurrentDevice() {
 
 void ForgetContexts() { context_generation.fetch_add(1, std::memory_order_acq_rel); }
 
+void ForgetSeenContext() { seen.context = nullptr; }
+
 void ReleaseRecord(const account::Record& record) {
   if (IsDisguised(record)) ForgetDisguised();
   if (record.kind == HAMI_KIND_POOL) {

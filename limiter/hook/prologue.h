@@ -31,6 +31,8 @@ Current CurrentDevice();
 
 // A context has gone: its number may come back for another card.
 void ForgetContexts();
+// The same for the calling thread alone, which may have a new context under an old handle.
+void ForgetSeenContext();
 
 // Gives back what a record was charged. For a pointer or array that the driver has freed.
 void ReleaseRecord(const account::Record& record);

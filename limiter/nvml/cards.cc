@@ -184,14 +184,13 @@ std::optional<uint64_t> GrowthOfOwn(const Processes& before, const Processes& af
   const uint64_t was = before.BytesOf(own);
   const uint64_t is = after.BytesOf(own);
   if (is > was) return plausible(is - was);
-  size_t newcomers = 0;
   uint64_t bytes = 0;
   for (size_t i = 0; i < after.count; ++i) {
     if (before.BytesOf(after.pid[i]) != 0) continue;
-    ++newcomers;
+    if (bytes != 0 && bytes != after.bytes[i]) return std::nullopt;
     bytes = after.bytes[i];
   }
-  return newcomers == 1 ? plausible(bytes) : std::nullopt;
+  return bytes != 0 ? plausible(bytes) : std::nullopt;
 }
 
 }  // namespace hami::limiter::nvml

@@ -37,8 +37,8 @@ struct Processes {
 };
 std::optional<Processes> ProcessesOn(unsigned index);
 
-// What this process took between two looks: its own pid's growth, or the one newcomer's size when
-// NVML shows pids of another namespace. Nothing when that cannot be told.
+// What this process took between two looks: its own pid's growth, or the newcomers' size, if
+// they agree, when NVML shows pids of another namespace. Nothing when that cannot be told.
 std::optional<uint64_t> GrowthOfOwn(const Processes& before, const Processes& after);
 
 // Keeps NVML open from now on: for one who asks each second. False: there is none.

@@ -166,26 +166,72 @@ TEST_F(MemoryTest, EscapePool_EveryStreamOrderedPathIsLimited) {
   EXPECT_EQ(C("endpool " + Text(pool)), 0);
 }
 
-// Spec D2.6: any of the two frees takes any of the two pointers.
+// Spec D2.6: each free on each pointer, twice, gives what the driver gives, and the books stay
+// right.
 TEST_F(MemoryTest, CrossFreesReturnTheDriversCodesAndKeepTheBooks) {
-  const uint64_t pool = V("pool");
-  const uint64_t plain = V("alloc " + Text(32 * kMi));
-  const uint64_t async = V("async " + Text(32 * kMi));
-  const uint64_t pooled = V("frompool " + Text(pool) + " " + Text(32 * kMi));
-  EXPECT_EQ(C("freeasync " + Text(plain)), 0);
-  EXPECT_EQ(C("free " + Text(async)), 0);
-  EXPECT_EQ(C("free " + Text(pooled)), 0);
-  EXPECT_EQ(C("sync"), 0);
-  V("alloc " + Text(kRoom));
   Container elsewhere;
   auto bare = elsewhere.StartBare();
   bare->Begin();
-  const uint64_t twice = bare->Value("alloc 100");
-  bare->Code("free " + Text(twice));
-  EXPECT_EQ(C("free " + Text(plain)), bare->Code("free " + Text(twice)));
-  EXPECT_EQ(C("free 12345"), bare->Code("free 12345"));
-  EXPECT_EQ(C("free 0"), bare->Code("free 0"));
+  const std::string pool = " " + Text(V("pool")), bare_pool = " " + Text(bare->Value("pool"));
+  const std::string size = " " + Text(2 * kMi);
+  const auto mapped = [&size](Probe& probe) {
+    const std::string handle = Text(probe.Value("create" + size));
+    const uint64_t pointer = probe.Value("map " + handle + size);
+    probe.Code("drop " + handle);
+    return pointer;
+  };
+  for (const std::string make : {"alloc", "managed", "async", "asyncptsz", "frompool", "mapped"}) {
+    for (const std::string end : {"free", "freeasync", "freeasyncptsz", "unmap"}) {
+      const auto pointer_of = [&](Probe& probe, const std::string& in) {
+        return Text(make == "mapped"     ? mapped(probe)
+                    : make == "frompool" ? probe.Value("frompool" + in + size)
+                                         : probe.Value(make + size));
+      };
+      const std::string ours = pointer_of(*probe_, pool), theirs = pointer_of(*bare, bare_pool);
+      for (const std::string& how : {end, end, std::string("free"), std::string("unmap")}) {
+        EXPECT_EQ(C(how + " " + ours + size), bare->Code(how + " " + theirs + size))
+            << make << ", " << end << ", " << how;
+      }
+      EXPECT_EQ(C("sync"), bare->Code("sync"));
+      EXPECT_EQ(Used(), container_.CardUsed(0)) << make << ", " << end;
+    }
+  }
+  for (const std::string foreign : {"0", "12345", "18446744073709551615"}) {
+    for (const std::string how : {"free ", "freeasync ", "freeasyncptsz "}) {
+      EXPECT_EQ(C(how + foreign), bare->Code(how + foreign)) << how << foreign;
+    }
+  }
+  EXPECT_EQ(C("trim" + pool + " 0"), 0);
+  V("alloc " + Text(kRoom));
   EXPECT_EQ(Used(), kLimit);
+}
+
+// More pools than the library has room for at first: none of them may go uncharged.
+TEST_F(MemoryTest, EveryOneOfManyPoolsIsCharged) {
+  std::vector<std::string> pools;
+  for (int i = 0; i < 300; ++i) pools.push_back(Text(V("pool")));
+  std::vector<uint64_t> blocks;
+  for (size_t i = 0; i < pools.size(); i += 60) {
+    blocks.push_back(V("frompool " + pools[i] + " " + Text(32 * kMi)));
+    EXPECT_EQ(Used(), container_.CardUsed(0));
+  }
+  blocks.push_back(V("frompool " + pools.back() + " " + Text(96 * kMi)));
+  EXPECT_EQ(Used(), kLimit);
+  EXPECT_EQ(C("frompool " + pools[150] + " 1"), 2);
+  for (const std::string& pool : pools) EXPECT_EQ(C("endpool " + pool), 0);
+  EXPECT_EQ(Used(), kLimit);  // a pool lives as long as its blocks
+  for (const uint64_t block : blocks) EXPECT_EQ(C("free " + Text(block)), 0);
+  EXPECT_EQ(C("sync"), 0);
+  EXPECT_EQ(Used(), container_.CardUsed(0));
+}
+
+TEST_F(MemoryTest, APoolIsChargedOnItsOwnCardWhicheverIsCurrent) {
+  const std::string other = Text(V("defaultpool 1")), made = Text(V("pool 2"));
+  V("frompool " + other + " " + Text(32 * kMi));
+  V("frompool " + made + " " + Text(64 * kMi));
+  EXPECT_EQ(Used(), kContext);
+  EXPECT_EQ(container_.Used(1), 32 * kMi);
+  EXPECT_EQ(container_.Used(2), 64 * kMi);
 }
 
 TEST_F(MemoryTest, AContextTakesItsMemoryWithIt) {
@@ -215,30 +261,6 @@ TEST_F(MemoryTest, AContextThatDoesNotFitIsRefused) {
   EXPECT_EQ(C("endctx " + Text(second)), 0);
   EXPECT_EQ(Used(), kContext);
   EXPECT_EQ(container_.CardUsed(0), kContext);
-}
-
-TEST(FirstContextTest, ItIsRefusedWhenItCannotFitAndNothingIsLeftBehind) {
-  Container container(Variables{{"CUDA_DEVICE_MEMORY_LIMIT_0", "200m"}});
-  auto probe = container.Start();
-  EXPECT_EQ(probe->Code("init"), 0);
-  EXPECT_EQ(probe->Code("ctx"), 2);
-  EXPECT_EQ(container.Used(0), 0u);
-  EXPECT_EQ(container.CardUsed(0), 0u);
-  EXPECT_EQ(probe->Code("ctx"), 2);
-}
-
-TEST(FirstContextTest, ItsSizeIsLearnedForTheContainer) {
-  Container container(Variables{{"CUDA_DEVICE_MEMORY_LIMIT_0", "512m"}});
-  auto first = container.Start();
-  first->Begin();
-  EXPECT_EQ(container.region().ext.header.devices[0].context_size, kContext);
-  auto second = container.Start();
-  second->Begin();
-  EXPECT_EQ(container.Used(0), 2 * kContext);
-  auto third = container.Start();
-  EXPECT_EQ(third->Code("init"), 0);
-  EXPECT_EQ(third->Code("ctx"), 2);
-  EXPECT_EQ(container.CardPeak(0), 2 * kContext);
 }
 
 }  // namespace

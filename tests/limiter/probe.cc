@@ -233,8 +233,9 @@ std::string Map(const Args& a) {
   return Answer(result, pointer);
 }
 
-std::string Pool(const Args&) {
+std::string Pool(const Args& a) {
   PoolProps props;
+  props.location_id = a.size() > 1 ? static_cast<int>(Number(a[1])) : 0;
   void* pool = nullptr;
   const int result = Call("cuMemPoolCreate", &pool, static_cast<const PoolProps*>(&props));
   return Answer(result, reinterpret_cast<uint64_t>(pool));
@@ -279,6 +280,38 @@ std::string Capture(const Args& a) {
   if (result == 0) result = Call("cuMemFreeAsync", pointer, stream);
   const int ended = Call("cuStreamEndCapture", stream, &graph);
   return Answer(result != 0 ? result : ended, reinterpret_cast<uint64_t>(graph));
+}
+
+// ctxstress <seconds> <threads>: threads retain the primary context, allocate under it, and release
+// it, so that it ends and begins again and again under its one handle.
+std::string ContextStress(const Args& a) {
+  const double seconds = atof(a[1].c_str());
+  std::atomic<uint64_t> retained{0}, failed{0};
+  std::vector<std::thread> workers;
+  timespec start;
+  clock_gettime(CLOCK_MONOTONIC, &start);
+  for (uint64_t t = 0; t < Number(a[2]); ++t) {
+    workers.emplace_back([&] {
+      timespec now = start;
+      while (static_cast<double>(now.tv_sec - start.tv_sec) +
+                 static_cast<double>(now.tv_nsec - start.tv_nsec) / 1e9 <
+             seconds) {
+        void* context = nullptr;
+        unsigned long long pointer = 0;
+        if (Call("cuDevicePrimaryCtxRetain", &context, 0) != 0) {
+          ++failed;
+          break;
+        }
+        Call("cuCtxSetCurrent", context);
+        if (Call("cuMemAlloc_v2", &pointer, size_t{4096}) != 0) ++failed;
+        if (Call("cuDevicePrimaryCtxRelease_v2", 0) != 0) ++failed;
+        ++retained;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+      }
+    });
+  }
+  for (std::thread& worker : workers) worker.join();
+  return std::to_string(retained) + " " + std::to_string(failed);
 }
 
 struct InstantiateParams {
@@ -539,10 +572,17 @@ std::string Execute(const std::string& line) {
   if (c == "pool") return Pool(a);
   if (c == "frompool")
     return Made("cuMemAllocFromPoolAsync", n(2), p(1), static_cast<void*>(nullptr));
+  if (c == "defaultpool") {
+    void* pool = nullptr;
+    const int result = Call("cuDeviceGetDefaultMemPool", &pool, static_cast<int>(n(1)));
+    return Answer(result, reinterpret_cast<uint64_t>(pool));
+  }
   if (c == "endpool") return Answer(Call("cuMemPoolDestroy", p(1)));
   if (c == "trim") return Answer(Call("cuMemPoolTrimTo", p(1), n(2)));
   if (c == "freeasync")
     return Answer(Call("cuMemFreeAsync", Number(a[1]) + 0ull, static_cast<void*>(nullptr)));
+  if (c == "freeasyncptsz")
+    return Answer(Call("cuMemFreeAsync_ptsz", Number(a[1]) + 0ull, static_cast<void*>(nullptr)));
   if (c == "sync") return Answer(Call("cuCtxSynchronize"));
   if (c == "create" || c == "createhost") return Create(a);
   if (c == "map") return Map(a);
@@ -568,6 +608,7 @@ std::string Execute(const std::string& line) {
     char handle[64];
     return Answer(Call("cuIpcGetMemHandle", static_cast<char*>(handle), Number(a[1]) + 0ull));
   }
+  if (c == "ctxstress") return ContextStress(a);
   if (c == "stress") return Stress(a);
   if (c == "lookup") return Lookup(a);
   if (c == "find") return Find(a);
