@@ -16,6 +16,16 @@ choose_cluster() {
   mkdir -p "$DEMO_TOLD"
 }
 
+# One demo at a time in this tree: two would write the same logs and the same Pods.
+lock_demo() {
+  exec 8>"$DEMO_LOGS/lock"
+  flock -n 8 || {
+    echo "another demo/up or demo/down runs in this tree (process $(cat "$DEMO_LOGS/lock.pid" 2>/dev/null))" >&2
+    exit 1
+  }
+  echo $$ >"$DEMO_LOGS/lock.pid"
+}
+
 testbed_kubeconfig() { echo "${HAMI_TESTBED_DIR:-/var/lib/hami-testbed}/kubeconfig"; }
 
 # cluster_program <name> [args]: the user's own kubectl or helm where the cluster is theirs.

@@ -28,22 +28,18 @@ provide_images() {
   fi
   images/build hami sample
   if [[ -z ${IMAGE_REGISTRY:-} ]]; then
-    tell images "IMAGE_REGISTRY is not set: load these archives into every node with cards (and the" \
-      "scheduler's), for example with"
+    tell images "IMAGE_REGISTRY is not set: unless they are there already, load these archives into every" \
+      "node with cards (and the scheduler's) while the next steps wait, for example with"
     local image
     for image in hami sample; do
       tell images "  ctr -n k8s.io images import $PWD/build/images/$image.tar    # $(image_name $image)"
     done
+    tell images "The scheduler's Pod also runs the stock kube-scheduler, which the nodes pull themselves."
     return
   fi
-  if ! command -v skopeo >/dev/null; then
-    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends skopeo
-  fi
+  images/push hami sample
   local image
-  for image in hami sample; do
-    skopeo copy "docker-archive:build/images/$image.tar" "docker://$(image_name "$image")"
-    tell images "pushed $(image_name "$image")"
-  done
+  for image in hami sample; do tell images "pushed $(image_name "$image")"; done
 }
 
 # An installation that the demo did not make is not the demo's to change.
@@ -59,6 +55,10 @@ refuse_foreign_release() {
 }
 
 install_chart() {
+  [[ -z ${DEMO_VALUES:-} || -r $DEMO_VALUES ]] || {
+    echo "DEMO_VALUES=$DEMO_VALUES: no such file; expected a values file for the chart"
+    return 1
+  }
   local image scheduler registry
   image=$(image_name hami)
   registry=${image%/*}
@@ -93,10 +93,15 @@ install_chart() {
   case $(helm_ status hami --namespace "$NAMESPACE" --output json 2>/dev/null | jq -r .info.status) in
     pending-*) helm_ uninstall hami --namespace "$NAMESPACE" --no-hooks --wait ;;
   esac
-  helm_ "${arguments[@]}" || {
+  # What helm says comes last: it is the reason, the state of the Pods only the circumstances.
+  local said
+  said=$(helm_ "${arguments[@]}" 2>&1) || {
     why_not_running
+    echo "---- helm"
+    echo "$said"
     return 1
   }
+  echo "$said"
 }
 
 # The state of our Pods, when they are not as they should be.

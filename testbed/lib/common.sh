@@ -40,8 +40,14 @@ die() {
   exit 1
 }
 
+# usage_error <text>: for arguments that make no sense.
+usage_error() {
+  echo "$(basename "$0"): $*" >&2
+  exit 2
+}
+
 # require_value <option> [value]: dies if the option came without one.
-require_value() { [[ -n ${2:-} ]] || die "$1: expected a value (try --help)"; }
+require_value() { [[ -n ${2:-} ]] || usage_error "$1: expected a value (try --help)"; }
 
 require_root() { ((EUID == 0)) || die "must run as root (namespaces, mounts, cgroups)"; }
 

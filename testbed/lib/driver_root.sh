@@ -96,9 +96,12 @@ make_driver_root() {
   done
 }
 
-# node_driver_root <n> <cards file>: seen in the node (and by its Pods' hostPath) as /run/nvidia/driver.
+# node_driver_root <n> <cards file> <chosen>: seen in the node (and by its Pods' hostPath) as
+# /run/nvidia/driver. Cards that nobody chose anew (0) stay as they are.
 node_driver_root() {
-  local own=${2%.yaml}.node$1.yaml
+  local root own=${2%.yaml}.node$1.yaml
+  root=$(node_dir "$1")/run/nvidia/driver
   [[ -f $own ]] || own=$2
-  make_driver_root "$(node_dir "$1")/run/nvidia/driver" "$own" "$(node_name "$1")"
+  if (($3 == 0)) && [[ -f $root/run/fakegpu/cards.yaml ]]; then own=$root/run/fakegpu/cards.yaml; fi
+  make_driver_root "$root" "$own" "$(node_name "$1")"
 }

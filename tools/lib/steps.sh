@@ -14,6 +14,18 @@ steps_begin() {
   mkdir -p "$STEPS_LOGS"
 }
 
+# steps_wanted --only [STEP]: sets STEPS_ONLY to a step that the program's --help lists.
+steps_wanted() {
+  local known
+  known=$(usage | sed -n 's/^  \([a-z0-9-]*\)  .*/\1/p' | tr '\n' ' ')
+  if [[ -z ${2:-} || " $known" != *" ${2:-} "* ]]; then
+    echo "--only: ${2:+\"$2\" is not a step; }expected one of: $known" >&2
+    exit 2
+  fi
+  # shellcheck disable=SC2034 # read by step
+  STEPS_ONLY=$2
+}
+
 # "1m05s"
 steps_elapsed() {
   printf '%dm%02ds' $(($1 / 60)) $(($1 % 60))
