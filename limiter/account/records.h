@@ -72,7 +72,7 @@ class Records {
   static constexpr size_t kFirstCapacity = 64;
 
   struct alignas(64) Shard {
-    sys::Lock lock;
+    sys::ShortLock lock;
     Record* entries = nullptr;
     size_t capacity = 0;  // power of two
     size_t count = 0;

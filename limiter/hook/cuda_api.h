@@ -249,6 +249,8 @@ inline constexpr int CU_LIMIT_MALLOC_HEAP_SIZE = 2;
     (CUgraphExec * exec, CUgraph graph, CUgraphNode * error_node, char* log, size_t log_size))     \
   X(cuGraphInstantiate,                                                                            \
     (CUgraphExec * exec, CUgraph graph, CUgraphNode * error_node, char* log, size_t log_size))     \
+  X(cuGraphLaunch, (CUgraphExec exec, CUstream stream))                                            \
+  X(cuGraphLaunch_ptsz, (CUgraphExec exec, CUstream stream))                                       \
   X(cuGraphUpload, (CUgraphExec exec, CUstream stream))                                            \
   X(cuGraphUpload_ptsz, (CUgraphExec exec, CUstream stream))                                       \
   X(cuGraphExecDestroy, (CUgraphExec exec))                                                        \

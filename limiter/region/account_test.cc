@@ -141,5 +141,31 @@ TEST(AccountTest, ThreadsNeverExceedTheLimitAndEndAtZero) {
   }
 }
 
+TEST(AccountTest, ThePrefixSaysTheSameWheneverTheProcessIsAtRest) {
+  Books books;
+  const auto words = books.Of(0);
+  constexpr unsigned kThreads = 4;
+  for (int round = 0; round < 200; ++round) {
+    std::vector<std::thread> threads;
+    for (unsigned t = 0; t < kThreads; ++t) {
+      threads.emplace_back([&words, t, round] {
+        const unsigned kind = (t + static_cast<unsigned>(round)) % HAMI_KINDS;
+        for (uint64_t i = 1; i <= 50; ++i) {
+          Account<>::Begin(words, i, 0);
+          Account<>::Commit(words, kind, i, i);
+          if (i % 3 != 0) Account<>::Release(words, kind, i);
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    const uint64_t(&bytes)[HAMI_KINDS] = words.own->bytes;
+    const HamiV1Used& shown = *words.mirror;
+    ASSERT_EQ(shown.context_size, bytes[HAMI_KIND_CONTEXT]) << round;
+    ASSERT_EQ(shown.total, Account<>::SlotSum(books.region->ext.slots[0], 0)) << round;
+    ASSERT_EQ(shown.total, shown.context_size + shown.data_size) << round;
+    ASSERT_EQ(shown.total, books.Used()) << round;
+  }
+}
+
 }  // namespace
 }  // namespace hami::limiter::region

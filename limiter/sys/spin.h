@@ -48,15 +48,35 @@ class Lock {
   std::atomic<uint32_t> state_{kFree};
 };
 
+// The same for a few loads and stores: released by a plain store. Who waits long, because the
+// holder was put to sleep, sleeps too.
+class ShortLock {
+ public:
+  void Acquire() {
+    for (uint64_t spin = 1; held_.exchange(true, std::memory_order_acquire); ++spin) {
+      while (held_.load(std::memory_order_relaxed)) {
+        CpuRelax();
+        if (++spin % 128 == 0) SleepNs(20'000);
+      }
+    }
+  }
+  void Release() { held_.store(false, std::memory_order_release); }
+  void Reset() { held_.store(false, std::memory_order_relaxed); }
+
+ private:
+  std::atomic<bool> held_{false};
+};
+
+template <class AnyLock>
 class Guard {
  public:
-  explicit Guard(Lock& lock) : lock_(lock) { lock_.Acquire(); }
+  explicit Guard(AnyLock& lock) : lock_(lock) { lock_.Acquire(); }
   ~Guard() { lock_.Release(); }
   Guard(const Guard&) = delete;
   Guard& operator=(const Guard&) = delete;
 
  private:
-  Lock& lock_;
+  AnyLock& lock_;
 };
 
 }  // namespace hami::limiter::sys

@@ -147,6 +147,63 @@ std::string Pool(const Args&) {
   return Answer(result, reinterpret_cast<uint64_t>(pool));
 }
 
+struct AllocNode {
+  PoolProps props;
+  const void* access = nullptr;
+  size_t access_count = 0;
+  size_t bytes = 0;
+  unsigned long long pointer = 0;
+};
+
+// graph <bytes> <count> <freed 0|1>: allocations one after the other, each freed in the graph or
+// not.
+std::string Graph(const Args& a) {
+  void* graph = nullptr;
+  int result = Call("cuGraphCreate", &graph, 0u);
+  void* last = nullptr;
+  for (uint64_t i = 0; i < Number(a[2]) && result == 0; ++i) {
+    AllocNode params;
+    params.bytes = Number(a[1]);
+    void* node = nullptr;
+    result = Call("cuGraphAddMemAllocNode", &node, graph, static_cast<void* const*>(&last),
+                  size_t{last == nullptr ? 0u : 1u}, &params);
+    last = node;
+    if (result != 0 || a[3] == "0") continue;
+    result = Call("cuGraphAddMemFreeNode", &node, graph, static_cast<void* const*>(&last),
+                  size_t{1}, params.pointer);
+    last = node;
+  }
+  return Answer(result, reinterpret_cast<uint64_t>(graph));
+}
+
+// capture <bytes>: a graph by stream capture, which allocates and frees.
+std::string Capture(const Args& a) {
+  void *stream = nullptr, *graph = nullptr;
+  unsigned long long pointer = 0;
+  int result = Call("cuStreamCreate", &stream, 1u);
+  if (result == 0) result = Call("cuStreamBeginCapture_v2", stream, 0);
+  if (result == 0) result = Call("cuMemAllocAsync", &pointer, size_t{Number(a[1])}, stream);
+  if (result == 0) result = Call("cuMemFreeAsync", pointer, stream);
+  const int ended = Call("cuStreamEndCapture", stream, &graph);
+  return Answer(result != 0 ? result : ended, reinterpret_cast<uint64_t>(graph));
+}
+
+struct InstantiateParams {
+  uint64_t flags = 0;
+  void* stream = nullptr;
+  void* error_node = nullptr;
+  int result = 0;
+};
+
+std::string Instantiate(const Args& a) {
+  void* exec = nullptr;
+  InstantiateParams params;
+  params.flags = a.size() > 2 ? Number(a[2]) : 0;
+  const int result =
+      Call("cuGraphInstantiateWithParams", &exec, reinterpret_cast<void*>(Number(a[1])), &params);
+  return Answer(result, reinterpret_cast<uint64_t>(exec));
+}
+
 // Threads allocate and free at random until the time is over; what they hold is freed in the end.
 std::string Stress(const Args& a) {
   const double seconds = atof(a[1].c_str());
@@ -378,6 +435,16 @@ std::string Execute(const std::string& line) {
     char handle[64];
     return Answer(Call("cuIpcGetMemHandle", static_cast<char*>(handle), Number(a[1]) + 0ull));
   }
+  if (c == "graph") return Graph(a);
+  if (c == "capture") return Capture(a);
+  if (c == "instantiate") return Instantiate(a);
+  if (c == "glaunch") return Answer(Call("cuGraphLaunch", p(1), static_cast<void*>(nullptr)));
+  if (c == "glaunchptsz")
+    return Answer(Call("cuGraphLaunch_ptsz", p(1), static_cast<void*>(nullptr)));
+  if (c == "gupload") return Answer(Call("cuGraphUpload", p(1), static_cast<void*>(nullptr)));
+  if (c == "endexec") return Answer(Call("cuGraphExecDestroy", p(1)));
+  if (c == "gtrim") return Answer(Call("cuDeviceGraphMemTrim", static_cast<int>(n(1))));
+  if (c == "setlimit") return Answer(Call("cuCtxSetLimit", static_cast<int>(n(1)), n(2)));
   if (c == "stress") return Stress(a);
   if (c == "lookup") return Lookup(a);
   if (c == "find") return Find(a);
