@@ -12,6 +12,8 @@
 #define HAMI_ENV_SM_LIMIT "CUDA_DEVICE_SM_LIMIT"            /* int 0..100; 0, unset = no limit */
 #define HAMI_ENV_SM_LIMIT_I "CUDA_DEVICE_SM_LIMIT_"         /* + 0..15: int 0..100; unset = the above */
 #define HAMI_ENV_SHARED_CACHE "CUDA_DEVICE_MEMORY_SHARED_CACHE" /* path; /tmp/cudevshr.cache */
+#define HAMI_ENV_CORE_POLICY "GPU_CORE_UTILIZATION_POLICY"      /* default force disable, any case */
+#define HAMI_ENV_RECORD_INTERVAL "RECORD_KERNEL_INTERVAL"       /* int seconds >= 0; 1 */
 #define HAMI_ENV_TASK_PRIORITY "CUDA_TASK_PRIORITY"             /* int >= 0, 0 = high; 1 */
 #define HAMI_ENV_LOG_LEVEL "LIBCUDA_LOG_LEVEL" /* 0..4; unset = errors and warnings only */
 #define HAMI_ENV_DISABLE_CONTROL "CUDA_DISABLE_CONTROL" /* 1 t T TRUE true True, 0 f F FALSE false

@@ -15,7 +15,7 @@ extern "C" {
 enum {
   HAMI_EXT_OFFSET = 2009088, /* of our block in the file: 7848 * 256 */
   HAMI_EXT_MAJOR = 1,
-  HAMI_EXT_MINOR = 0,
+  HAMI_EXT_MINOR = 1,           /* 1: core limit */
   HAMI_EXT_SLOTS_OFFSET = 8192, /* of the slot array in our block */
   HAMI_EXT_SLOTS = 1024,
   HAMI_EXT_DEVICES = 16,
@@ -54,7 +54,8 @@ enum {
   HAMI_KINDS = 6,
 };
 
-/* One device, 256 bytes: a line for the total, one for facts, two kept zero for the core limit. */
+/* One device, 256 bytes: a line for the total, one for facts, one for the core limit's bucket, one
+ * for its facts. A file of minor 0 has zeros in the last two, which mean the same here. */
 typedef struct {
   uint64_t used_total; /* tagged bytes: container-wide, changed by compare-and-swap only */
   uint64_t line0_reserved[7];
@@ -63,8 +64,11 @@ typedef struct {
                              creator's own and does not hold a later resize back */
   uint64_t phys_share;    /* bytes of real memory behind the limit; 0 = all of it */
   uint64_t line1_reserved[5];
-  uint64_t line2_reserved[8];
-  uint64_t line3_reserved[8];
+  int64_t core_tokens;     /* ns of device time that may be used now; negative = debt */
+  uint64_t core_refill_ns; /* CLOCK_MONOTONIC of the last refill, 0 = never */
+  uint64_t line2_reserved[6];
+  uint64_t initial_core; /* percent in sm_limit[] at creation, as initial_limit; 0 = unknown */
+  uint64_t line3_reserved[7];
 } HamiExtDevice;
 
 typedef struct {
@@ -148,7 +152,9 @@ HAMI_ABI_ASSERT(offsetof(HamiExtDevice, used_total) == 0);
 HAMI_ABI_ASSERT(offsetof(HamiExtDevice, context_size) == 64);
 HAMI_ABI_ASSERT(offsetof(HamiExtDevice, initial_limit) == 72);
 HAMI_ABI_ASSERT(offsetof(HamiExtDevice, phys_share) == 80);
-HAMI_ABI_ASSERT(offsetof(HamiExtDevice, line2_reserved) == 128);
+HAMI_ABI_ASSERT(offsetof(HamiExtDevice, core_tokens) == 128);
+HAMI_ABI_ASSERT(offsetof(HamiExtDevice, core_refill_ns) == 136);
+HAMI_ABI_ASSERT(offsetof(HamiExtDevice, initial_core) == 192);
 HAMI_ABI_ASSERT(sizeof(HamiExtSlotDevice) == 64);
 HAMI_ABI_ASSERT(offsetof(HamiExtSlotDevice, busy_ns) == 48);
 HAMI_ABI_ASSERT(offsetof(HamiExtSlotDevice, launches) == 56);

@@ -41,6 +41,7 @@ static inline void HamiInitBlock(HamiRegion* region, const uint8_t boot_id[16]) 
   header->lock_slots = HAMI_LOCK_SLOTS;
   for (int i = 0; i < HAMI_EXT_DEVICES; ++i) {
     header->devices[i].initial_limit = region->v1.limit[i];
+    header->devices[i].initial_core = region->v1.sm_limit[i];
   }
   __atomic_store_n(&header->ext_magic, HAMI_EXT_MAGIC, __ATOMIC_RELEASE);
 }

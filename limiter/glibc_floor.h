@@ -15,3 +15,6 @@ HAMI_PIN(dlclose);
 HAMI_PIN(dlerror);
 HAMI_PIN(dlopen);
 HAMI_PIN(memcpy);
+HAMI_PIN(pthread_attr_init);
+HAMI_PIN(pthread_attr_setstacksize);
+HAMI_PIN(pthread_create);

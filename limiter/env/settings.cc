@@ -142,6 +142,24 @@ std::string_view RegionPath(const Source& source) {
   return path.empty() || path.size() > kMost ? HAMI_DEFAULT_SHARED_CACHE : path;
 }
 
+bool SameWord(std::string_view value, std::string_view lower_case) {
+  if (value.size() != lower_case.size()) return false;
+  for (size_t i = 0; i < value.size(); ++i) {
+    const char c = value[i] >= 'A' && value[i] <= 'Z' ? static_cast<char>(value[i] + 32) : value[i];
+    if (c != lower_case[i]) return false;
+  }
+  return true;
+}
+
+uint32_t CorePolicy(const Source& source) {
+  const std::string_view value = Find(source, HAMI_ENV_CORE_POLICY).environment;
+  if (value.empty() || SameWord(value, "default")) return HAMI_POLICY_DEFAULT;
+  if (SameWord(value, "force")) return HAMI_POLICY_FORCE;
+  if (SameWord(value, "disable")) return HAMI_POLICY_DISABLE;
+  ComplainAbout(source, HAMI_ENV_CORE_POLICY, value, "default, force or disable");
+  return HAMI_POLICY_DEFAULT;
+}
+
 }  // namespace
 
 Settings ReadSettings(Lookup lookup, std::string_view override_text, Complain complain) {
@@ -156,6 +174,9 @@ Settings ReadSettings(Lookup lookup, std::string_view override_text, Complain co
   }
   settings.region_path.Add(RegionPath(source));
   settings.priority = static_cast<int32_t>(Integer(source, HAMI_ENV_TASK_PRIORITY, 0, 1));
+  settings.core_policy = CorePolicy(source);
+  settings.record_interval_s =
+      static_cast<uint32_t>(Integer(source, HAMI_ENV_RECORD_INTERVAL, 0, 1));
   settings.log_level_set = !Find(source, HAMI_ENV_LOG_LEVEL).environment.empty();
   settings.log_level = static_cast<int>(Integer(source, HAMI_ENV_LOG_LEVEL, 0, 2));
   settings.disable_control = Flag(source, HAMI_ENV_DISABLE_CONTROL, false);

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "abi/env_names.h"
+#include "abi/limits_page.h"
 #include "abi/region_v1.h"
 #include "limiter/sys/text.h"
 
@@ -19,6 +20,8 @@ struct Settings {
   std::array<uint32_t, HAMI_V1_DEVICES> sm_percent{};    // 1..100, 100 = none
   sys::Text<256> region_path;
   int32_t priority = 1;
+  uint32_t core_policy = HAMI_POLICY_DEFAULT;
+  uint32_t record_interval_s = 1;  // between updates of last_kernel_time
   int log_level = 2;
   bool log_level_set = false;
   bool disable_control = false;  // asked for; honoured only if limits.ro allows it

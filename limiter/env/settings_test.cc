@@ -191,5 +191,31 @@ TEST(SettingsTest, LogLevelAndPriorityAreStrict) {
   EXPECT_EQ(complaints.size(), 1u);
 }
 
+TEST(SettingsTest, TheCorePolicyIsAWordInAnyCase) {
+  for (const char* word : {"force", "FORCE", "Force", "fOrCe"}) {
+    EXPECT_EQ(Read({{"GPU_CORE_UTILIZATION_POLICY", word}}).core_policy, HAMI_POLICY_FORCE) << word;
+  }
+  EXPECT_EQ(Read({{"GPU_CORE_UTILIZATION_POLICY", "Disable"}}).core_policy, HAMI_POLICY_DISABLE);
+  EXPECT_EQ(Read({{"GPU_CORE_UTILIZATION_POLICY", "DEFAULT"}}).core_policy, HAMI_POLICY_DEFAULT);
+  EXPECT_EQ(Read({}).core_policy, HAMI_POLICY_DEFAULT);
+  EXPECT_TRUE(complaints.empty());
+}
+
+TEST(SettingsTest, AnUnknownCorePolicyIsTheDefaultOneAndSaysSo) {
+  const Settings s = Read({{"GPU_CORE_UTILIZATION_POLICY", "forced"}});
+  EXPECT_EQ(s.core_policy, HAMI_POLICY_DEFAULT);
+  ASSERT_EQ(complaints.size(), 1u);
+  EXPECT_EQ(complaints[0],
+            "invalid value \"forced\" of GPU_CORE_UTILIZATION_POLICY: expected default, force or "
+            "disable");
+}
+
+TEST(SettingsTest, TheIntervalOfLaunchStampsIsSeconds) {
+  EXPECT_EQ(Read({}).record_interval_s, 1u);
+  EXPECT_EQ(Read({{"RECORD_KERNEL_INTERVAL", "30"}}).record_interval_s, 30u);
+  EXPECT_EQ(Read({{"RECORD_KERNEL_INTERVAL", "-3"}}).record_interval_s, 1u);
+  EXPECT_EQ(complaints.size(), 1u);
+}
+
 }  // namespace
 }  // namespace hami::limiter::env

@@ -12,6 +12,7 @@
 
 #include "abi/region.h"
 #include "limiter/account/charge.h"
+#include "limiter/core/governor.h"
 #include "limiter/hook/graph.h"
 #include "limiter/hook/prologue.h"
 #include "limiter/nvml/cards.h"
@@ -70,6 +71,7 @@ void ForgetOwned(uint64_t owner) {
   OwnRecords().TakeOwned(Space::kArray, owner, release);
   OwnRecords().TakeOwned(Space::kModule, owner, release);
   hami::limiter::hook::RefreshGraphs();
+  hami::limiter::core::Governor::Own().ForgetContext(owner);
 }
 
 void ForgetRecord(const Record& record) {

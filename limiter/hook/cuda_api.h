@@ -15,6 +15,7 @@ using CUevent = void*;
 using CUarray = void*;
 using CUmipmappedArray = void*;
 using CUmemoryPool = void*;
+using CUfunction = void*;
 using CUmodule = void*;
 using CUlibrary = void*;
 using CUgraph = void*;
@@ -81,6 +82,18 @@ struct CUDA_ARRAY_MEMORY_REQUIREMENTS {
   unsigned reserved[4];
 };
 
+struct CUlaunchConfig {
+  unsigned grid[3], block[3], shared;
+  CUstream stream;
+  void* attributes;
+  unsigned attribute_count;
+};
+struct CUDA_LAUNCH_PARAMS {
+  CUfunction function;
+  unsigned grid[3], block[3], shared;
+  CUstream stream;
+  void** parameters;
+};
 inline constexpr unsigned CUDA_ARRAY3D_SPARSE = 0x40;
 inline constexpr unsigned CUDA_ARRAY3D_DEFERRED_MAPPING = 0x80;
 
@@ -141,9 +154,45 @@ static_assert(offsetof(CUDA_MEM_ALLOC_NODE_PARAMS, access) == 88);
 inline constexpr int CU_LIMIT_PRINTF_FIFO_SIZE = 1;
 inline constexpr int CU_LIMIT_MALLOC_HEAP_SIZE = 2;
 
+#define HAMI_CUDA_LAUNCH_HOOKS(X)                                                                \
+  X(cuLaunchKernel,                                                                              \
+    (CUfunction function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,       \
+     unsigned bz, unsigned shared, CUstream stream, void** parameters, void** extra))            \
+  X(cuLaunchKernel_ptsz,                                                                         \
+    (CUfunction function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,       \
+     unsigned bz, unsigned shared, CUstream stream, void** parameters, void** extra))            \
+  X(cuLaunchKernelEx,                                                                            \
+    (const CUlaunchConfig* config, CUfunction function, void** parameters, void** extra))        \
+  X(cuLaunchKernelEx_ptsz,                                                                       \
+    (const CUlaunchConfig* config, CUfunction function, void** parameters, void** extra))        \
+  X(cuLaunchCooperativeKernel,                                                                   \
+    (CUfunction function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,       \
+     unsigned bz, unsigned shared, CUstream stream, void** parameters))                          \
+  X(cuLaunchCooperativeKernel_ptsz,                                                              \
+    (CUfunction function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,       \
+     unsigned bz, unsigned shared, CUstream stream, void** parameters))                          \
+  X(cuLaunchCooperativeKernelMultiDevice,                                                        \
+    (CUDA_LAUNCH_PARAMS * list, unsigned count, unsigned flags))                                 \
+  X(cuLaunch, (CUfunction function))                                                             \
+  X(cuLaunchGrid, (CUfunction function, int width, int height))                                  \
+  X(cuLaunchGridAsync, (CUfunction function, int width, int height, CUstream stream))            \
+  X(cuGraphLaunch, (CUgraphExec graph, CUstream stream))                                         \
+  X(cuGraphLaunch_ptsz, (CUgraphExec graph, CUstream stream))                                    \
+  X(cuStreamBeginCapture, (CUstream stream))                                                     \
+  X(cuStreamBeginCapture_ptsz, (CUstream stream))                                                \
+  X(cuStreamBeginCapture_v2, (CUstream stream, int mode))                                        \
+  X(cuStreamBeginCapture_v2_ptsz, (CUstream stream, int mode))                                   \
+  X(cuStreamBeginCaptureToGraph, (CUstream stream, CUgraph graph, const void* dependencies,      \
+                                  const void* data, size_t count, int mode))                     \
+  X(cuStreamBeginCaptureToGraph_ptsz, (CUstream stream, CUgraph graph, const void* dependencies, \
+                                       const void* data, size_t count, int mode))                \
+  X(cuStreamEndCapture, (CUstream stream, CUgraph * graph))                                      \
+  X(cuStreamEndCapture_ptsz, (CUstream stream, CUgraph * graph))
+
 // X(name, parameters): what this library puts itself in front of. Where two names may be one
 // function of the driver, the newer comes first: it is the one whose types then hold.
 #define HAMI_CUDA_HOOKS(X)                                                                         \
+  HAMI_CUDA_LAUNCH_HOOKS(X)                                                                        \
   X(cuInit, (unsigned flags))                                                                      \
   X(cuGetProcAddress_v2,                                                                           \
     (const char* symbol, void** function, int version, uint64_t flags, int* status))               \
@@ -249,8 +298,6 @@ inline constexpr int CU_LIMIT_MALLOC_HEAP_SIZE = 2;
     (CUgraphExec * exec, CUgraph graph, CUgraphNode * error_node, char* log, size_t log_size))     \
   X(cuGraphInstantiate,                                                                            \
     (CUgraphExec * exec, CUgraph graph, CUgraphNode * error_node, char* log, size_t log_size))     \
-  X(cuGraphLaunch, (CUgraphExec exec, CUstream stream))                                            \
-  X(cuGraphLaunch_ptsz, (CUgraphExec exec, CUstream stream))                                       \
   X(cuGraphUpload, (CUgraphExec exec, CUstream stream))                                            \
   X(cuGraphUpload_ptsz, (CUgraphExec exec, CUstream stream))                                       \
   X(cuGraphExecDestroy, (CUgraphExec exec))                                                        \
@@ -263,10 +310,10 @@ inline constexpr int CU_LIMIT_MALLOC_HEAP_SIZE = 2;
 // What it only calls.
 #define HAMI_CUDA_CALLS(X)                                                                   \
   X(cuDeviceGetCount, (int* count))                                                          \
-  X(cuDeviceGetUuid, (CUuuid * uuid, CUdevice device))                                       \
   X(cuDeviceGetAttribute, (int* value, int attribute, CUdevice device))                      \
   X(cuMemAdvise, (CUdeviceptr pointer, size_t bytes, int advice, CUdevice device))           \
   X(cuMemAdvise_v2, (CUdeviceptr pointer, size_t bytes, int advice, CUmemLocation location)) \
+  X(cuDeviceGetUuid, (CUuuid * uuid, CUdevice device))                                       \
   X(cuDeviceGetUuid_v2, (CUuuid * uuid, CUdevice device))                                    \
   X(cuCtxGetCurrent, (CUcontext * context))                                                  \
   X(cuCtxGetDevice, (CUdevice * device))                                                     \
@@ -281,6 +328,17 @@ inline constexpr int CU_LIMIT_MALLOC_HEAP_SIZE = 2;
   X(cuGraphMemAllocNodeGetParams, (CUgraphNode node, CUDA_MEM_ALLOC_NODE_PARAMS * params))   \
   X(cuDeviceGetGraphMemAttribute, (CUdevice device, int attribute, void* value))             \
   X(cuStreamIsCapturing, (CUstream stream, int* status))                                     \
+  X(cuStreamIsCapturing_ptsz, (CUstream stream, int* status))                                \
+  X(cuThreadExchangeStreamCaptureMode, (int* mode))                                          \
+  X(cuStreamGetCtx, (CUstream stream, CUcontext * context))                                  \
+  X(cuCtxPushCurrent_v2, (CUcontext context))                                                \
+  X(cuCtxPopCurrent_v2, (CUcontext * context))                                               \
+  X(cuEventCreate, (CUevent * event, unsigned flags))                                        \
+  X(cuEventDestroy_v2, (CUevent event))                                                      \
+  X(cuEventRecord, (CUevent event, CUstream stream))                                         \
+  X(cuEventRecord_ptsz, (CUevent event, CUstream stream))                                    \
+  X(cuEventQuery, (CUevent event))                                                           \
+  X(cuEventElapsedTime, (float* milliseconds, CUevent start, CUevent end))                   \
   X(cuArrayGetMemoryRequirements,                                                            \
     (CUDA_ARRAY_MEMORY_REQUIREMENTS * out, CUarray array, CUdevice device))                  \
   X(cuMipmappedArrayGetMemoryRequirements,                                                   \

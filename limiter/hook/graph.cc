@@ -357,18 +357,6 @@ CUresult cuGraphUpload_ptsz(CUgraphExec exec, CUstream stream) {
   return launch.refused() ? CUDA_ERROR_OUT_OF_MEMORY : launch.Ran(real(exec, stream));
 }
 
-CUresult cuGraphLaunch(CUgraphExec exec, CUstream stream) {
-  HAMI_ACT(cuGraphLaunch, exec, stream);
-  GraphLaunch launch(exec);
-  return launch.refused() ? CUDA_ERROR_OUT_OF_MEMORY : launch.Ran(real(exec, stream));
-}
-
-CUresult cuGraphLaunch_ptsz(CUgraphExec exec, CUstream stream) {
-  HAMI_ACT(cuGraphLaunch_ptsz, exec, stream);
-  GraphLaunch launch(exec);
-  return launch.refused() ? CUDA_ERROR_OUT_OF_MEMORY : launch.Ran(real(exec, stream));
-}
-
 CUresult cuGraphExecDestroy(CUgraphExec exec) {
   HAMI_ACT(cuGraphExecDestroy, exec);
   Record taken[HAMI_EXT_DEVICES];  // before the driver may give the handle to another thread

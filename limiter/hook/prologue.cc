@@ -3,6 +3,8 @@
 #include <cstring>
 
 #include "limiter/account/charge.h"
+#include "limiter/core/governor.h"
+#include "limiter/core/helper.h"
 #include "limiter/hook/context.h"
 #include "limiter/hook/graph.h"
 #include "limiter/hook/managed.h"
@@ -42,6 +44,8 @@ void InForkedChild() {
   Attachment::Own().AfterFork();
   records.AfterFork();
   ForgetPoolsAfterFork();
+  core::Governor::Own().AfterFork();
+  core::Helper::Own().AfterFork();
   ForgetGraphsAfterFork();
   start_turn.Reset();
   context_generation.fetch_add(1);

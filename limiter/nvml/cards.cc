@@ -87,30 +87,62 @@ int IndexOfUuid(const char* uuid) {
   return -1;
 }
 
-std::optional<Processes> ProcessesOn(unsigned index) {
-  const Session session;
+namespace {
+
+// NVML's handle of a card of the region; nullptr: not there. In a session.
+nvmlDevice_t HandleOf(unsigned index) {
   const auto get_count = HAMI_REAL_NVML(nvmlDeviceGetCount_v2);
   const auto by_index = HAMI_REAL_NVML(nvmlDeviceGetHandleByIndex_v2);
   unsigned count = 0;
-  if (!session.open() || get_count == nullptr || by_index == nullptr ||
-      get_count(&count) != NVML_SUCCESS) {
-    return std::nullopt;
+  if (get_count == nullptr || by_index == nullptr || get_count(&count) != NVML_SUCCESS) {
+    return nullptr;
   }
   for (unsigned i = 0; i < count; ++i) {
     char uuid[HAMI_V1_UUID_SIZE] = {};
     nvmlDevice_t device = nullptr;
-    if (!UuidOf(i, uuid) || IndexOfUuid(uuid) != static_cast<int>(index) ||
-        by_index(i, &device) != NVML_SUCCESS) {
-      continue;
-    }
-    Processes processes;
-    if (ReadProcesses(HAMI_REAL_NVML(nvmlDeviceGetComputeRunningProcesses_v3), device, processes) ||
-        ReadProcesses(HAMI_REAL_NVML(nvmlDeviceGetComputeRunningProcesses_v2), device, processes) ||
-        ReadProcesses(HAMI_REAL_NVML(nvmlDeviceGetComputeRunningProcesses), device, processes)) {
-      return processes;
+    if (UuidOf(i, uuid) && IndexOfUuid(uuid) == static_cast<int>(index) &&
+        by_index(i, &device) == NVML_SUCCESS) {
+      return device;
     }
   }
+  return nullptr;
+}
+
+}  // namespace
+
+std::optional<Processes> ProcessesOn(unsigned index) {
+  const Session session;
+  const nvmlDevice_t device = session.open() ? HandleOf(index) : nullptr;
+  if (device == nullptr) return std::nullopt;
+  Processes processes;
+  if (ReadProcesses(HAMI_REAL_NVML(nvmlDeviceGetComputeRunningProcesses_v3), device, processes) ||
+      ReadProcesses(HAMI_REAL_NVML(nvmlDeviceGetComputeRunningProcesses_v2), device, processes) ||
+      ReadProcesses(HAMI_REAL_NVML(nvmlDeviceGetComputeRunningProcesses), device, processes)) {
+    return processes;
+  }
   return std::nullopt;
+}
+
+bool StayOpen() {
+  const auto init = HAMI_REAL_NVML(nvmlInit_v2);
+  return init != nullptr && init() == NVML_SUCCESS;
+}
+
+std::optional<unsigned> UtilizationOf(unsigned index, uint32_t pid, uint64_t since_us) {
+  const auto ask = HAMI_REAL_NVML(nvmlDeviceGetProcessUtilization);
+  const nvmlDevice_t device = ask == nullptr ? nullptr : HandleOf(index);
+  if (device == nullptr) return std::nullopt;
+  nvmlProcessUtilizationSample_t samples[Processes::kMost];
+  unsigned count = Processes::kMost;
+  if (ask(device, samples, &count, since_us) != NVML_SUCCESS) return std::nullopt;
+  unsigned sum = 0, found = 0;
+  for (unsigned i = 0; i < count && i < Processes::kMost; ++i) {
+    if (samples[i].pid != pid || samples[i].sm > 100) continue;
+    sum += samples[i].sm;
+    ++found;
+  }
+  if (found == 0) return std::nullopt;
+  return sum / found;
 }
 
 std::optional<uint64_t> GrowthOfOwn(const Processes& before, const Processes& after) {

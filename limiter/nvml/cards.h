@@ -41,4 +41,11 @@ std::optional<Processes> ProcessesOn(unsigned index);
 // NVML shows pids of another namespace. Nothing when that cannot be told.
 std::optional<uint64_t> GrowthOfOwn(const Processes& before, const Processes& after);
 
+// Keeps NVML open from now on: for one who asks each second. False: there is none.
+bool StayOpen();
+
+// Percent of a card's time that a process used since a moment (microseconds of the wall clock).
+// Nothing when NVML cannot tell. Costs one call only between StayOpen and the process's end.
+std::optional<unsigned> UtilizationOf(unsigned index, uint32_t pid, uint64_t since_us);
+
 }  // namespace hami::limiter::nvml

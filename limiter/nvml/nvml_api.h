@@ -29,6 +29,12 @@ struct nvmlProcessInfo_v2_t {  // of the functions _v2 and _v3
   unsigned gpu_instance, compute_instance;
 };
 
+struct nvmlProcessUtilizationSample_t {
+  unsigned pid;
+  unsigned long long time_us;
+  unsigned sm, memory, encoder, decoder;  // percent
+};
+
 // X(name, parameters): what this library puts itself in front of; newer names first.
 #define HAMI_NVML_HOOKS(X)                                                       \
   X(nvmlInit_v2, ())                                                             \
@@ -38,16 +44,19 @@ struct nvmlProcessInfo_v2_t {  // of the functions _v2 and _v3
   X(nvmlDeviceGetMemoryInfo, (nvmlDevice_t device, nvmlMemory_t * memory))
 
 // What it only calls.
-#define HAMI_NVML_CALLS(X)                                                 \
-  X(nvmlShutdown, ())                                                      \
-  X(nvmlDeviceGetCount_v2, (unsigned* count))                              \
-  X(nvmlDeviceGetHandleByIndex_v2, (unsigned index, nvmlDevice_t* device)) \
-  X(nvmlDeviceGetUUID, (nvmlDevice_t device, char* uuid, unsigned size))   \
-  X(nvmlDeviceGetComputeRunningProcesses_v3,                               \
-    (nvmlDevice_t device, unsigned* count, nvmlProcessInfo_v2_t* infos))   \
-  X(nvmlDeviceGetComputeRunningProcesses_v2,                               \
-    (nvmlDevice_t device, unsigned* count, nvmlProcessInfo_v2_t* infos))   \
-  X(nvmlDeviceGetComputeRunningProcesses,                                  \
+#define HAMI_NVML_CALLS(X)                                                           \
+  X(nvmlShutdown, ())                                                                \
+  X(nvmlDeviceGetCount_v2, (unsigned* count))                                        \
+  X(nvmlDeviceGetHandleByIndex_v2, (unsigned index, nvmlDevice_t* device))           \
+  X(nvmlDeviceGetUUID, (nvmlDevice_t device, char* uuid, unsigned size))             \
+  X(nvmlDeviceGetProcessUtilization,                                                 \
+    (nvmlDevice_t device, nvmlProcessUtilizationSample_t * samples, unsigned* count, \
+     unsigned long long last_us))                                                    \
+  X(nvmlDeviceGetComputeRunningProcesses_v3,                                         \
+    (nvmlDevice_t device, unsigned* count, nvmlProcessInfo_v2_t* infos))             \
+  X(nvmlDeviceGetComputeRunningProcesses_v2,                                         \
+    (nvmlDevice_t device, unsigned* count, nvmlProcessInfo_v2_t* infos))             \
+  X(nvmlDeviceGetComputeRunningProcesses,                                            \
     (nvmlDevice_t device, unsigned* count, nvmlProcessInfo_v1_t* infos))
 
 extern "C" {

@@ -215,6 +215,29 @@ uint64_t Attachment::PhysicalShare(unsigned device) const {
   return PagesOut(device) ? ShareOnFile(device) : 0;
 }
 
+uint32_t Attachment::CorePercent(unsigned device) const {
+  const auto limit = [](uint64_t percent) { return percent == 0 || percent > 100 ? 100 : percent; };
+  uint64_t percent = limit(RelaxedLoad(region_->v1.sm_limit[device]));
+  const uint64_t wish = limit(core_wish_[device].load(std::memory_order_relaxed));
+  if (wish < percent) percent = wish;
+  const int8_t entry = limits_index_[device].load(std::memory_order_relaxed);
+  if (entry > 0) {
+    auto& word = const_cast<uint32_t&>(limits_->devices[entry - 1].core_percent);
+    const uint64_t page = limit(std::atomic_ref(word).load(std::memory_order_relaxed));
+    if (page < percent) percent = page;
+  }
+  return static_cast<uint32_t>(percent);
+}
+
+uint32_t Attachment::CorePolicy() const {
+  if (limits_ != nullptr) {
+    auto& word = const_cast<uint32_t&>(limits_->policy);
+    const uint32_t policy = std::atomic_ref(word).load(std::memory_order_relaxed);
+    if (policy == HAMI_POLICY_FORCE || policy == HAMI_POLICY_DISABLE) return policy;
+  }
+  return settings_.core_policy;
+}
+
 // A value in the environment that equals the initial limit is the creator's own and must not hold a
 // later resize back; a lower one is the user's wish; a higher one is ignored (spec C8).
 uint64_t Attachment::Wish(unsigned device) const {
@@ -222,6 +245,16 @@ uint64_t Attachment::Wish(unsigned device) const {
   const int8_t entry = limits_index_[device].load(std::memory_order_relaxed);
   const uint64_t initial = entry > 0 ? limits_->devices[entry - 1].initial_memory_limit
                                      : region_->ext.header.devices[device].initial_limit;
+  return initial == 0 || asked < initial ? asked : 0;
+}
+
+// The same for percent. A file that does not know its initial value was made with the one it has.
+uint32_t Attachment::CoreWish(unsigned device) const {
+  const uint32_t asked = settings_.sm_percent[device];
+  const int8_t entry = limits_index_[device].load(std::memory_order_relaxed);
+  uint64_t initial = entry > 0 ? limits_->devices[entry - 1].initial_core_percent
+                               : region_->ext.header.devices[device].initial_core;
+  if (initial == 0) initial = RelaxedLoad(region_->v1.sm_limit[device]);
   return initial == 0 || asked < initial ? asked : 0;
 }
 
@@ -240,6 +273,7 @@ void Attachment::BindLimits() {
     }
     limits_index_[d].store(entry, std::memory_order_relaxed);
     wish_[d].store(Wish(d), std::memory_order_relaxed);
+    core_wish_[d].store(CoreWish(d), std::memory_order_relaxed);
   }
 }
 

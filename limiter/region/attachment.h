@@ -42,6 +42,13 @@ class Attachment {
   bool PagesOut(unsigned device) const { return oversubscribed_ && CanPage(device); }
   // A card whose managed memory cannot leave it: the physical share is the limit.
   void ForbidPaging(unsigned device) { unpaged_.fetch_or(1u << device, std::memory_order_relaxed); }
+  // Percent of a device's time that the container may use now; 100 = no limit.
+  uint32_t CorePercent(unsigned device) const;
+  // HAMI_POLICY_*: the administrator's, else the environment's.
+  uint32_t CorePolicy() const;
+  const HamiLimitsPage* limits_page() const { return limits_; }
+  // This process's slot; -1: none.
+  int slot_index() const { return slot_.load(std::memory_order_relaxed); }
   // Bytes that the container uses on a device.
   uint64_t Used(unsigned device) const { return BytesOf(UsedTagged(device)); }
   // With the tag that tells whether they have changed meanwhile.
@@ -79,6 +86,7 @@ class Attachment {
   bool CanPage(unsigned device) const {
     return (unpaged_.load(std::memory_order_relaxed) >> device & 1) == 0;
   }
+  uint32_t CoreWish(unsigned device) const;
   void SetLock(int fd);
   void OpenOwnLock();
   bool LockIsOurs() const;
@@ -102,6 +110,7 @@ class Attachment {
   sys::Text<256> path_;
   std::atomic<int8_t> limits_index_[HAMI_EXT_DEVICES];  // entry of limits.ro + 1, 0 = none
   std::atomic<uint64_t> wish_[HAMI_EXT_DEVICES];        // bytes, 0 = none
+  std::atomic<uint32_t> core_wish_[HAMI_EXT_DEVICES];   // percent, 0 = none
 };
 
 }  // namespace hami::limiter::region

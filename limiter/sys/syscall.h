@@ -96,6 +96,17 @@ inline void SleepNs(uint64_t ns) {
 inline void FutexWait(const uint32_t* word, uint32_t expected) {
   Syscall(SYS_futex, Word(word), FUTEX_WAIT_PRIVATE, expected, 0);
 }
+// The same on a word that other processes map too, for `timeout_ns` at most.
+inline void FutexWaitShared(const void* word, uint32_t expected, uint64_t timeout_ns) {
+  timespec timeout{static_cast<time_t>(timeout_ns / 1000000000u),
+                   static_cast<long>(timeout_ns % 1000000000u)};
+  Syscall(SYS_futex, Word(word), FUTEX_WAIT, expected, Word(&timeout));
+}
+inline void FutexWaitFor(const uint32_t* word, uint32_t expected, uint64_t timeout_ns) {
+  timespec timeout{static_cast<time_t>(timeout_ns / 1000000000u),
+                   static_cast<long>(timeout_ns % 1000000000u)};
+  Syscall(SYS_futex, Word(word), FUTEX_WAIT_PRIVATE, expected, Word(&timeout));
+}
 inline void FutexWake(const uint32_t* word, int count) {
   Syscall(SYS_futex, Word(word), FUTEX_WAKE_PRIVATE, count);
 }

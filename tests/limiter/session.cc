@@ -141,20 +141,18 @@ std::vector<std::string> Container::Environment(const Variables& more, bool prel
 }
 
 std::unique_ptr<Probe> Container::Start(const Variables& more) {
-  const Pipe to, from;
-  const std::string err = folder_ + "/err" + std::to_string(started_++);
-  const pid_t pid =
-      Spawn({LIMITER_PROBE}, Environment(more, true), {to.ends[0], from.ends[1], err});
-  close(to.ends[0]);
-  close(from.ends[1]);
-  return std::make_unique<Probe>(pid, to.ends[1], from.ends[0], err);
+  return StartProgram({LIMITER_PROBE}, more);
 }
 
 std::unique_ptr<Probe> Container::StartBare(const Variables& more) {
+  return StartProgram({LIMITER_PROBE}, more, false);
+}
+
+std::unique_ptr<Probe> Container::StartProgram(const std::vector<std::string>& command,
+                                               const Variables& more, bool preload) {
   const Pipe to, from;
   const std::string err = folder_ + "/err" + std::to_string(started_++);
-  const pid_t pid =
-      Spawn({LIMITER_PROBE}, Environment(more, false), {to.ends[0], from.ends[1], err});
+  const pid_t pid = Spawn(command, Environment(more, preload), {to.ends[0], from.ends[1], err});
   close(to.ends[0]);
   close(from.ends[1]);
   return std::make_unique<Probe>(pid, to.ends[1], from.ends[0], err);

@@ -66,6 +66,9 @@ class Container {
   std::unique_ptr<Probe> Start(const Variables& more = {});
   // The same without the library: what the card's own driver says.
   std::unique_ptr<Probe> StartBare(const Variables& more = {});
+  // Any program, with pipes to it.
+  std::unique_ptr<Probe> StartProgram(const std::vector<std::string>& command,
+                                      const Variables& more = {}, bool preload = true);
   // Any program, to its end.
   Finished Run(const std::vector<std::string>& command, const Variables& more = {});
 

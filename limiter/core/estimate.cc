@@ -1,0 +1,63 @@
+#include "limiter/core/estimate.h"
+
+#include <bit>
+
+namespace hami::limiter::core {
+
+bool Function::CountLaunch(uint32_t noise) {
+  const uint32_t count = launches_.load(std::memory_order_relaxed) + 1;
+  launches_.store(count, std::memory_order_relaxed);
+  if (count > kEarlySamples &&
+      static_cast<int32_t>(count - next_sample_.load(std::memory_order_relaxed)) < 0) {
+    return false;
+  }
+  const uint64_t ns = estimate_ns();
+  const uint64_t fitting = ns == 0 ? 1 : kSampleEveryNs / ns;
+  const auto period = static_cast<uint32_t>(fitting < kRarestSample ? fitting : kRarestSample);
+  // Half a period of noise: a program's own rhythm must not pick the samples.
+  const uint32_t step = period <= 1 ? 1 : period / 2 + 1 + noise % period;
+  next_sample_.store(count + step, std::memory_order_relaxed);
+  return true;
+}
+
+int64_t Function::Learn(uint64_t ns, uint64_t now_ns) {
+  if (learning_.exchange(1, std::memory_order_acquire) != 0) return 0;  // one sample less
+  if (ns == 0) ns = 1;
+  if (in_group_ == kGroupSize && now_ns - group_began_ns_ >= kGroupNs) {
+    group_ = static_cast<uint8_t>((group_ + 1) % kGroups);
+    in_group_ = 0;
+  }
+  uint64_t& minimum = minima_[group_];
+  if (in_group_ == 0) group_began_ns_ = now_ns;
+  if (in_group_ == 0 || ns < minimum) minimum = ns;
+  if (in_group_ < kGroupSize) ++in_group_;
+  uint64_t shortest = ns;
+  for (const uint64_t one : minima_) {
+    if (one != 0 && one < shortest) shortest = one;
+  }
+  estimate_ns_.store(shortest, std::memory_order_relaxed);
+  const uint32_t guesses = guesses_.load(std::memory_order_relaxed);
+  int64_t missing = 0;
+  if (guesses != 0) {
+    guesses_.fetch_sub(guesses, std::memory_order_relaxed);
+    missing = static_cast<int64_t>(shortest * guesses) -
+              static_cast<int64_t>(guessed_ns_.exchange(0, std::memory_order_relaxed));
+  }
+  learning_.store(0, std::memory_order_release);
+  return missing;
+}
+
+Function& Functions::Find(uint64_t handle, uint64_t threads) {
+  const uint64_t size_class = static_cast<uint64_t>(std::bit_width(threads));
+  uint64_t key = handle * 0x9e3779b97f4a7c15u ^ size_class * 0xc2b2ae3d27d4eb4fu;
+  if (key == 0) key = 1;
+  auto at = static_cast<uint32_t>((key ^ key >> 29) & (kSize - 1));
+  for (uint32_t probe = 0; probe < kMostProbes; ++probe, at = (at + 1) & (kSize - 1)) {
+    uint64_t seen = table_[at].key_.load(std::memory_order_relaxed);
+    if (seen == 0 && table_[at].key_.compare_exchange_strong(seen, key)) seen = key;
+    if (seen == key) return table_[at];
+  }
+  return rest_;
+}
+
+}  // namespace hami::limiter::core

@@ -1,0 +1,91 @@
+// How long each function of the program runs, learned from samples.
+//
+// The estimate is the shortest sample of the last 8 groups, a group being 8 samples and a second at
+// least: work of others on the card makes a sample longer, never shorter. Owned by the process; any
+// thread; no lock and no allocation. Pure but for its own memory.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace hami::limiter::core {
+
+class Function {
+ public:
+  static constexpr uint32_t kEarlySamples = 16;
+  static constexpr uint64_t kSampleEveryNs = 2'000'000;  // of estimated device time
+  static constexpr uint32_t kRarestSample = 64;
+  // Launches admitted at a guess before the first sample must be there.
+  static constexpr uint32_t kMostGuessed = 2;
+  static constexpr uint32_t kMostWaits = 50;
+
+  // 0: unknown.
+  uint64_t estimate_ns() const { return estimate_ns_.load(std::memory_order_relaxed); }
+
+  // Counts a launch; true: it should be sampled. Racing threads may lose a count.
+  bool CountLaunch(uint32_t noise);
+
+  // A launch of unknown duration was charged `ns`. False: too many are under way.
+  bool MayGuess() const { return guesses_.load(std::memory_order_relaxed) < kMostGuessed; }
+  void Guessed(uint64_t ns) {
+    guesses_.fetch_add(1, std::memory_order_relaxed);
+    guessed_ns_.fetch_add(ns, std::memory_order_relaxed);
+  }
+  // A launch waited for the first sample in vain. After some, a sample cannot be had (a kernel that
+  // waits for the program): launches go on at a guess.
+  void WaitedInVain() { in_vain_.fetch_add(1, std::memory_order_relaxed); }
+  bool worth_waiting() const { return in_vain_.load(std::memory_order_relaxed) < kMostWaits; }
+
+  // Takes a sample in. Returns what launches charged at a guess should have cost in addition.
+  int64_t Learn(uint64_t ns, uint64_t now_ns);
+
+ private:
+  friend class Functions;
+  static constexpr uint32_t kGroups = 8, kGroupSize = 8;
+  static constexpr uint64_t kGroupNs = 1'000'000'000;
+
+  std::atomic<uint64_t> key_{0};
+  std::atomic<uint64_t> estimate_ns_{0};
+  std::atomic<uint64_t> guessed_ns_{0};
+  std::atomic<uint32_t> guesses_{0};
+  std::atomic<uint32_t> launches_{0};
+  std::atomic<uint32_t> next_sample_{0};
+  std::atomic<uint32_t> in_vain_{0};
+  std::atomic<uint8_t> learning_{0};
+  uint8_t group_ = 0;  // the next four: by the thread that holds learning_
+  uint8_t in_group_ = 0;
+  uint64_t group_began_ns_ = 0;
+  uint64_t minima_[kGroups] = {};  // 0: no sample yet
+};
+
+// All functions of a process, by handle and size of the launch. All zeros when new: pages that no
+// function fell into cost nothing.
+class Functions {
+ public:
+  static constexpr uint64_t kFirstGuessNs = 50'000;
+
+  // What `handle` with so many threads (0: a graph) is charged by. Never fails: when the table is
+  // full, the rest share one entry.
+  Function& Find(uint64_t handle, uint64_t threads);
+
+  // For a function without samples: the mean of what runs.
+  uint64_t guess_ns() const {
+    const uint64_t mean = mean_ns_.load(std::memory_order_relaxed);
+    return mean == 0 ? kFirstGuessNs : mean;
+  }
+  void Ran(uint64_t ns) {
+    const uint64_t mean = guess_ns();
+    mean_ns_.store(mean - mean / 16 + ns / 16, std::memory_order_relaxed);
+  }
+
+ private:
+  static constexpr uint32_t kBits = 11;
+  static constexpr uint32_t kSize = 1u << kBits;
+  static constexpr uint32_t kMostProbes = 64;
+
+  Function table_[kSize];
+  Function rest_;
+  std::atomic<uint64_t> mean_ns_{0};
+};
+
+}  // namespace hami::limiter::core

@@ -1,0 +1,118 @@
+#include "limiter/core/estimate.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <set>
+
+namespace hami::limiter::core {
+namespace {
+
+class EstimateTest : public ::testing::Test {
+ protected:
+  std::unique_ptr<Functions> functions_ = std::make_unique<Functions>();
+};
+
+TEST_F(EstimateTest, IsUnknownUntilTheFirstSample) {
+  Function& f = functions_->Find(1, 128);
+  EXPECT_EQ(f.estimate_ns(), 0u);
+  f.Learn(1000, 0);
+  EXPECT_EQ(f.estimate_ns(), 1000u);
+}
+
+TEST_F(EstimateTest, IsTheShortestSampleBecauseOthersOnlyLengthenOne) {
+  Function& f = functions_->Find(1, 128);
+  for (const uint64_t ns : {5000, 9000, 1000, 30000, 8000}) f.Learn(ns, 0);
+  EXPECT_EQ(f.estimate_ns(), 1000u);
+}
+
+constexpr uint64_t kSecond = 1'000'000'000;
+
+TEST_F(EstimateTest, FollowsAFunctionThatBecomesLongerAfterEightSecondsAndGroups) {
+  Function& f = functions_->Find(1, 128);
+  uint64_t now = 0;
+  for (int i = 0; i < 1000; ++i) f.Learn(1000, now += kSecond / 100);
+  for (int i = 0; i < 690; ++i) f.Learn(5000, now += kSecond / 100);
+  EXPECT_EQ(f.estimate_ns(), 1000u);
+  for (int i = 0; i < 310; ++i) f.Learn(5000, now += kSecond / 100);
+  EXPECT_EQ(f.estimate_ns(), 5000u);
+}
+
+TEST_F(EstimateTest, ARareFunctionKeepsItsShortestOf64SamplesHoweverLongTheyTake) {
+  Function& f = functions_->Find(1, 128);
+  uint64_t now = 0;
+  f.Learn(1000, now);
+  for (int i = 0; i < 56; ++i) f.Learn(5000, now += 60 * kSecond);
+  EXPECT_EQ(f.estimate_ns(), 1000u);
+}
+
+TEST_F(EstimateTest, FollowsAFunctionThatBecomesShorterAtOnce) {
+  Function& f = functions_->Find(1, 128);
+  for (uint64_t i = 0; i < 100; ++i) f.Learn(5000, i * kSecond);
+  f.Learn(1000, 101 * kSecond);
+  EXPECT_EQ(f.estimate_ns(), 1000u);
+}
+
+TEST_F(EstimateTest, LaunchesChargedAtAGuessAreSettledByTheFirstSample) {
+  Function& f = functions_->Find(1, 128);
+  f.Guessed(50'000);
+  EXPECT_TRUE(f.MayGuess());
+  f.Guessed(50'000);
+  EXPECT_FALSE(f.MayGuess());
+  EXPECT_EQ(f.Learn(20'000'000, 0), 2 * 20'000'000 - 2 * 50'000);
+  EXPECT_EQ(f.Learn(20'000'000, 0), 0);
+  EXPECT_TRUE(f.MayGuess());
+}
+
+TEST_F(EstimateTest, AFunctionThatNeverEndsIsNotWaitedForForEver) {
+  Function& f = functions_->Find(1, 128);
+  for (uint32_t i = 0; i < Function::kMostWaits; ++i) {
+    EXPECT_TRUE(f.worth_waiting());
+    f.WaitedInVain();
+  }
+  EXPECT_FALSE(f.worth_waiting());
+}
+
+TEST_F(EstimateTest, TooHighAGuessIsGivenBack) {
+  Function& f = functions_->Find(1, 128);
+  f.Guessed(50'000);
+  EXPECT_EQ(f.Learn(10'000, 0), -40'000);
+}
+
+TEST_F(EstimateTest, OneFunctionWithLaunchesOfOtherSizesIsAnother) {
+  std::set<Function*> seen;
+  for (const uint64_t threads : {0, 1, 128, 1 << 20}) seen.insert(&functions_->Find(7, threads));
+  EXPECT_EQ(seen.size(), 4u);
+  EXPECT_EQ(&functions_->Find(7, 128), &functions_->Find(7, 129));
+}
+
+TEST_F(EstimateTest, MoreFunctionsThanRoomShareOneEntry) {
+  std::set<Function*> seen;
+  for (uint64_t f = 1; f <= 5000; ++f) seen.insert(&functions_->Find(f << 4, 128));
+  EXPECT_GT(seen.size(), 1500u);
+  EXPECT_LT(seen.size(), 2100u);
+  for (uint64_t f = 1; f <= 5000; ++f) EXPECT_EQ(seen.count(&functions_->Find(f << 4, 128)), 1u);
+}
+
+TEST_F(EstimateTest, ShortStableFunctionsAreSampledOncePer64LaunchesOnAverage) {
+  Function& f = functions_->Find(1, 128);
+  f.Learn(1000, 0);
+  int samples = 0;
+  for (uint32_t i = 0; i < 64'000; ++i) samples += f.CountLaunch(i * 2654435761u >> 7) ? 1 : 0;
+  EXPECT_NEAR(samples, 1000, 150);
+}
+
+TEST_F(EstimateTest, LongFunctionsAreSampledEachTime) {
+  Function& f = functions_->Find(1, 128);
+  f.Learn(20'000'000, 0);
+  for (uint32_t i = 0; i < 1000; ++i) ASSERT_TRUE(f.CountLaunch(i));
+}
+
+TEST_F(EstimateTest, TheGuessFollowsWhatRuns) {
+  EXPECT_EQ(functions_->guess_ns(), Functions::kFirstGuessNs);
+  for (int i = 0; i < 100; ++i) functions_->Ran(3'000'000);
+  EXPECT_NEAR(static_cast<double>(functions_->guess_ns()), 3e6, 1e5);
+}
+
+}  // namespace
+}  // namespace hami::limiter::core

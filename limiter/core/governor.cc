@@ -1,0 +1,216 @@
+#include "limiter/core/governor.h"
+
+#include "limiter/core/bucket.h"
+#include "limiter/core/gate.h"
+#include "limiter/core/hold.h"
+#include "limiter/sys/syscall.h"
+
+namespace hami::limiter::core {
+namespace {
+
+using region::Attachment;
+
+// In place of the region's words while the gate is closed, and of a page where there is none.
+alignas(8) constinit char zeros[kWakeDistance + 8] = {};
+// In place of the region's words where the library is switched off.
+alignas(8) constinit int32_t always_open[kWakeDistance / 4 + 2] = {kActive};
+
+constinit std::atomic<bool> looked{false};
+
+constinit Governor own_governor;
+
+constexpr uint64_t kLookAgainNs = 10'000'000;
+constexpr uint64_t kHeldLookNs = 20'000'000;
+constexpr uint64_t kFirstSampleNs = 100'000'000;
+constexpr uint64_t kFirstNapNs = 50'000;
+constexpr uint64_t kLongestNapNs = 1'000'000;
+// Above so much wall time of tokens a launch reads no clock.
+constexpr int64_t kReserveNs = 1'000'000;
+
+bool Suspended(Attachment& own) {
+  const int slot = own.slot_index();
+  if (slot < 0) return false;
+  return LoadWord<int32_t>(&own.region().v1.procs[slot].status) == HAMI_V1_SUSPENDED;
+}
+
+bool HeldBack(Attachment& own) {
+  const HamiRegion& region = own.region();
+  if (LoadWord<int32_t>(&region.v1.recent_kernel) < 0 &&
+      !MonitorLost(LoadWord<uint64_t>(&region.ext.header.monitor_heartbeat_ns),
+                   sys::NowNs(CLOCK_BOOTTIME))) {
+    return true;
+  }
+  return Suspended(own);
+}
+
+const void* Wake(Attachment& own) { return &own.region().ext.header.limits_wake; }
+
+}  // namespace
+
+constinit Gate hami_gate{{zeros}, {zeros}, {kActive}};
+
+Governor& Governor::Own() { return own_governor; }
+
+// The limits are read after the counters of changes: a change in between closes the gate again.
+void UpdateGate() {
+  Attachment& own = Attachment::Own();
+  const HamiLimitsPage* limits = own.limits_page();
+  const char* page =
+      limits == nullptr ? zeros : reinterpret_cast<const char*>(&limits->generation) - 4;
+  const auto* words = reinterpret_cast<const char*>(&own.region().v1.recent_kernel);
+  const uint64_t sum = GateSum(words, page);
+  const uint64_t expected = (sum & ~uint64_t{UINT32_MAX}) |
+                            static_cast<uint32_t>(sum + kActive - LoadWord<uint32_t>(words));
+  if (hami_gate.expected.load(std::memory_order_relaxed) == expected &&
+      looked.load(std::memory_order_relaxed) && hami_gate.words.load() == zeros) {
+    return;  // limited, as before
+  }
+  std::atomic_thread_fence(std::memory_order_acquire);
+  bool limited = Suspended(own);
+  for (unsigned d = 0; d < HAMI_EXT_DEVICES; ++d) limited |= own.CorePercent(d) < 100;
+  hami_gate.page.store(page, std::memory_order_relaxed);
+  hami_gate.expected.store(expected, std::memory_order_relaxed);
+  hami_gate.words.store(limited ? zeros : words, std::memory_order_release);
+  looked.store(true, std::memory_order_relaxed);
+}
+
+void LeaveGateOpen() {
+  hami_gate.words.store(reinterpret_cast<const char*>(always_open), std::memory_order_release);
+}
+
+void Governor::Pass() {
+  Attachment& own = Attachment::Own();
+  HamiV1Region& v1 = own.region().v1;
+  while (HeldBack(own)) {
+    const int32_t recent = LoadWord<int32_t>(&v1.recent_kernel);
+    if (recent < 0) {
+      sys::FutexWaitShared(&v1.recent_kernel, static_cast<uint32_t>(recent), kHeldLookNs);
+    } else {
+      sys::FutexWaitShared(Wake(own), LoadWord<uint32_t>(Wake(own)), kHeldLookNs);
+    }
+  }
+  if (LoadWord<int32_t>(&v1.recent_kernel) == kActive) return;
+  MarkActive(v1.recent_kernel);
+  StampLaunch();
+}
+
+// Under no limit this is the only stamp there is: at the first launch and after each of the
+// monitor's ticks.
+void StampLaunch() {
+  Attachment& own = Attachment::Own();
+  const uint64_t now = sys::NowNs(CLOCK_REALTIME) / 1'000'000'000;
+  std::atomic_ref word(own.region().v1.last_kernel_time);
+  const uint64_t last = word.load(std::memory_order_relaxed);
+  if (now < last || now - last >= own.settings().record_interval_s) {
+    word.store(now, std::memory_order_relaxed);
+  }
+}
+
+bool Governor::Limited(unsigned device) const {
+  return Attachment::Own().CorePercent(device) < 100;
+}
+
+// Whether the limit holds now. One that begins to hold, or is lowered, finds no credit.
+bool Governor::Engaged(unsigned device, uint32_t percent) {
+  Attachment& own = Attachment::Own();
+  const uint32_t policy = own.CorePolicy();
+  const bool engaged =
+      percent < 100 && policy != HAMI_POLICY_DISABLE &&
+      (policy == HAMI_POLICY_FORCE || LoadWord<int32_t>(&own.region().v1.utilization_switch) != 0);
+  const uint32_t now = engaged ? percent : 0;
+  const uint32_t before = in_force_[device].load(std::memory_order_relaxed);
+  if (now == before) return engaged;
+  in_force_[device].store(now, std::memory_order_relaxed);
+  if (engaged && (before == 0 || percent < before)) {
+    Bucket bucket(own.region().ext.header.devices[device]);
+    bucket.Refill(sys::NowNs(CLOCK_MONOTONIC), percent);
+    bucket.Lower(0);
+  }
+  return engaged;
+}
+
+Charge Governor::Admit(unsigned device, Function& function, uint64_t context) {
+  Charge charge{&function, device};
+  uint64_t estimate = function.estimate_ns();
+  if (estimate == 0 && !function.MayGuess() && function.worth_waiting()) {
+    AwaitFirstSample(function, context);
+    estimate = function.estimate_ns();
+  }
+  charge.guessed = estimate == 0;
+  charge.busy_ns = Corrected(device, charge.guessed ? functions_.guess_ns() : estimate);
+  Attachment& own = Attachment::Own();
+  HamiExtDevice& words = own.region().ext.header.devices[device];
+  const auto cost = static_cast<int64_t>(charge.busy_ns);
+  while (true) {
+    const uint32_t changes = LoadWord<uint32_t>(Wake(own));
+    const uint32_t percent = own.CorePercent(device);
+    if (!Engaged(device, percent)) return charge;
+    Bucket bucket(words);
+    if (bucket.TrySpend(cost, kReserveNs * percent / 100)) break;
+    bucket.Refill(sys::NowNs(CLOCK_MONOTONIC), percent);
+    if (bucket.TrySpend(cost, 0)) break;
+    if (!charge.waited) Harvest(context);
+    charge.waited = true;
+    const uint64_t wait = bucket.WaitNs(percent);
+    sys::FutexWaitShared(Wake(own), changes, kLookAgainNs ? wait : kLookAgainNs);
+    Pass();
+  }
+  charge.tokens = cost;
+  return charge;
+}
+
+void Governor::AwaitFirstSample(Function& function, uint64_t context) {
+  const uint64_t end = sys::NowNs(CLOCK_MONOTONIC) + kFirstSampleNs;
+  uint64_t nap = kFirstNapNs;
+  while (true) {
+    Harvest(context);
+    if (function.estimate_ns() != 0) return;
+    if (sys::NowNs(CLOCK_MONOTONIC) >= end) return function.WaitedInVain();
+    sys::SleepNs(nap);
+    nap = nap * 2 < kLongestNapNs ? nap * 2 : kLongestNapNs;
+  }
+}
+
+void Governor::Ran(const Charge& charge) {
+  if (charge.guessed) {
+    charge.function->Guessed(charge.busy_ns);
+  } else {
+    functions_.Ran(charge.busy_ns);
+  }
+  Attachment& own = Attachment::Own();
+  const int slot = own.slot_index();
+  if (slot < 0) return;
+  HamiExtSlotDevice& mine = own.region().ext.slots[slot].device[charge.device];
+  std::atomic_ref(mine.busy_ns).fetch_add(charge.busy_ns, std::memory_order_relaxed);
+  std::atomic_ref(mine.launches).fetch_add(1, std::memory_order_relaxed);
+}
+
+void Governor::Refund(const Charge& charge) {
+  if (charge.tokens == 0) return;
+  Bucket(Attachment::Own().region().ext.header.devices[charge.device]).Spend(-charge.tokens);
+}
+
+void Governor::Harvest(uint64_t context) {
+  sampler_.Harvest(context, [this](Function& function, unsigned device, uint64_t ns) {
+    const uint64_t before = function.estimate_ns();
+    const int64_t missing = function.Learn(ns, sys::NowNs(CLOCK_MONOTONIC));
+    Shorter(device, before, function.estimate_ns());
+    if (missing == 0 || in_force_[device].load(std::memory_order_relaxed) == 0) return;
+    Bucket(Attachment::Own().region().ext.header.devices[device]).Spend(missing);
+  });
+}
+
+// A correction below 1 made up for estimates that others' work had lengthened. Where a better
+// sample does that itself, both together would let the program exceed its limit.
+void Governor::Shorter(unsigned device, uint64_t before, uint64_t after) {
+  const uint32_t k = correction(device);
+  if (after >= before || k >= kOne) return;
+  const uint64_t raised = k * before / after;
+  Correct(device, k, static_cast<uint32_t>(raised < kOne ? raised : kOne));
+}
+
+void Governor::AfterFork() { sampler_.AfterFork(); }
+
+void Governor::ForgetContext(uint64_t context) { sampler_.ForgetContext(context); }
+
+}  // namespace hami::limiter::core

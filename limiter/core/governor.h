@@ -1,0 +1,84 @@
+// The core limit of this process: holds launches back, charges them, learns what they take.
+//
+//   governor.Pass();                              // every kind of launch, limited or not
+//   Charge charge = governor.Admit(device, f);    // waits for device time
+//   ... driver call, with events around it if charge.sample ...
+//   governor.Ran(charge) or governor.Refund(charge)
+//
+// One per process, all zeros when new. Any thread; nothing is held across a driver call. Waiting
+// ends at once when limits change (futex limits_wake) and is looked at again every 10 ms for
+// writers that wake nobody.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "abi/region.h"
+#include "limiter/core/estimate.h"
+#include "limiter/core/sampler.h"
+#include "limiter/region/attachment.h"
+
+namespace hami::limiter::core {
+
+struct Charge {
+  Function* function = nullptr;  // nullptr: no limit on this card, nothing to book
+  unsigned device = 0;
+  int64_t tokens = 0;  // taken from the bucket; 0: the limit does not hold now
+  uint64_t busy_ns = 0;
+  bool guessed = false;
+  bool waited = false;
+};
+
+class Governor {
+ public:
+  static Governor& Own();
+
+  // Waits while launches are held back, then marks the container as active.
+  void Pass();
+
+  // Whether the card is limited at all (percent and policy).
+  bool Limited(unsigned device) const;
+  Charge Admit(unsigned device, Function& function, uint64_t context);
+  void Ran(const Charge& charge);
+  void Refund(const Charge& charge);
+
+  // Takes in what has been measured meanwhile.
+  void Harvest(uint64_t context);
+
+  Functions& functions() { return functions_; }
+  Sampler& sampler() { return sampler_; }
+
+  // Correction of estimates on a card, in 1/65536.
+  uint32_t correction(unsigned device) const {
+    const uint32_t k = correction_[device].load(std::memory_order_relaxed);
+    return k == 0 ? kOne : k;
+  }
+  // Moves it from `seen`; not if it has changed meanwhile.
+  void Correct(unsigned device, uint32_t seen, uint32_t k) {
+    if (correction_[device].load(std::memory_order_relaxed) == 0) seen = 0;
+    correction_[device].compare_exchange_strong(seen, k, std::memory_order_relaxed);
+  }
+  uint64_t Corrected(unsigned device, uint64_t ns) const { return ns * correction(device) >> 16; }
+
+  // A context is gone, or will be.
+  void ForgetContext(uint64_t context);
+  void AfterFork();
+
+ private:
+  static constexpr uint32_t kOne = 65536;
+
+  void Shorter(unsigned device, uint64_t before, uint64_t after);
+  bool Engaged(unsigned device, uint32_t percent);
+  void Await(unsigned device, int64_t cost, bool* waited);
+  void AwaitFirstSample(Function& function, uint64_t context);
+
+  Functions functions_;
+  Sampler sampler_;
+  std::atomic<uint32_t> correction_[HAMI_EXT_DEVICES];  // 0 stands for 1
+  std::atomic<uint32_t> in_force_[HAMI_EXT_DEVICES];    // percent of the last launch, 0 = none held
+};
+
+// Writes last_kernel_time, unless it was written within the interval asked for.
+void StampLaunch();
+
+}  // namespace hami::limiter::core

@@ -1,0 +1,165 @@
+#include "limiter/core/helper.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/prctl.h>
+
+#include "limiter/core/feedback.h"
+#include "limiter/core/governor.h"
+#include "limiter/hook/tables.h"
+#include "limiter/nvml/cards.h"
+#include "limiter/region/attachment.h"
+#include "limiter/sys/log.h"
+#include "limiter/sys/syscall.h"
+
+namespace hami::limiter::core {
+namespace {
+
+using region::Attachment;
+
+constinit Helper own_helper;
+
+constexpr uint64_t kPeriodNs = 1'000'000'000;
+constexpr size_t kStackBytes = 128 << 10;
+constexpr int kIdlePeriods = 3;
+constexpr uint32_t kPidCheckPeriods = 30;
+
+// What is known of one card between two looks.
+struct Card {
+  uint64_t busy_ns = 0;
+  uint64_t launches = 0;
+  bool pid_is_ours = false;
+  uint32_t periods_checked = 0;
+  Feedback feedback;
+};
+
+uint64_t Relaxed(uint64_t& word) { return std::atomic_ref(word).load(std::memory_order_relaxed); }
+
+// The number by which NVML may know this process.
+uint32_t PidForNvml(Attachment& own) {
+  const auto host = std::atomic_ref(own.slot().host_pid).load();
+  return static_cast<uint32_t>(host > 0 ? host : sys::GetPid());
+}
+
+// A pid means something in one namespace only: it is ours if it holds about the memory that we
+// have booked.
+bool PidIsOurs(Attachment& own, unsigned device) {
+  const auto processes = nvml::ProcessesOn(device);
+  if (!processes) return false;
+  uint64_t booked = 0;
+  for (uint64_t& bytes : own.slot().device[device].bytes) {
+    booked += Relaxed(bytes);
+  }
+  const uint64_t shown = processes->BytesOf(PidForNvml(own));
+  const uint64_t apart = shown > booked ? shown - booked : booked - shown;
+  return shown != 0 && apart <= (uint64_t{64} << 20) + booked / 8;
+}
+
+// Compares what was charged on a card in a period with what NVML shows.
+void Compare(Attachment& own, unsigned device, Card& card, uint64_t busy, uint64_t elapsed_ns) {
+  if (card.periods_checked++ % kPidCheckPeriods == 0) card.pid_is_ours = PidIsOurs(own, device);
+  if (!card.pid_is_ours) return;
+  const uint64_t since_us = (sys::NowNs(CLOCK_REALTIME) - elapsed_ns) / 1000;
+  const auto percent = nvml::UtilizationOf(device, PidForNvml(own), since_us);
+  if (!percent) return card.feedback.Restart();
+  Governor& governor = Governor::Own();
+  const uint32_t k = governor.correction(device);
+  governor.Correct(device, k, card.feedback.Add(k, *percent, busy, elapsed_ns));
+}
+
+// Publishes utilisation; true: something was launched since the last look.
+bool Publish(Card (&cards)[HAMI_EXT_DEVICES], uint64_t elapsed_ns, bool nvml_is_open) {
+  Attachment& own = Attachment::Own();
+  if (own.slot_index() < 0) return false;
+  bool active = false;
+  for (unsigned d = 0; d < HAMI_EXT_DEVICES; ++d) {
+    HamiExtSlotDevice& words = own.slot().device[d];
+    Card& card = cards[d];
+    const uint64_t busy_ns = Relaxed(words.busy_ns), launches = Relaxed(words.launches);
+    const uint64_t busy = busy_ns - card.busy_ns;
+    const bool ran = launches != card.launches;
+    const uint64_t percent = elapsed_ns == 0 ? 0 : (busy * 100 + elapsed_ns / 2) / elapsed_ns;
+    std::atomic_ref(own.region().v1.procs[own.slot_index()].device_util[d].sm_util)
+        .store(percent < 100 ? percent : 100, std::memory_order_relaxed);
+    card.busy_ns = busy_ns;
+    card.launches = launches;
+    active |= ran;
+    if (ran && elapsed_ns != 0 && nvml_is_open) Compare(own, d, card, busy, elapsed_ns);
+  }
+  return active;
+}
+
+}  // namespace
+
+Helper& Helper::Own() { return own_helper; }
+
+void Helper::Wake() {
+  uint32_t seen = state_.load(std::memory_order_relaxed);
+  if (seen == kAsleep) {
+    if (state_.compare_exchange_strong(seen, kAwake)) {
+      sys::FutexWake(reinterpret_cast<const uint32_t*>(&state_), 1);
+    }
+  } else if (seen == kNone && state_.compare_exchange_strong(seen, kStarting)) {
+    Start();
+  }
+}
+
+// All signals are blocked around the creation, so that the thread never runs a handler of the
+// program, and never is where a signal of the process arrives.
+void Helper::Start() {
+  // But for the two that glibc talks to its threads with: setuid() would wait for ever.
+  constexpr uint64_t kOfGlibc = uint64_t{1} << 31 | uint64_t{1} << 32;
+  uint64_t all = ~kOfGlibc;
+  uint64_t before = 0;
+  const long size = sizeof all;
+  sys::Syscall(SYS_rt_sigprocmask, SIG_SETMASK, sys::Word(&all), sys::Word(&before), size);
+  pthread_attr_t attributes;
+  pthread_t thread;
+  pthread_attr_init(&attributes);
+  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  pthread_attr_setstacksize(&attributes, kStackBytes);
+  // A program with much static thread storage needs a larger stack: the default one then.
+  const bool started = pthread_create(&thread, &attributes, &Run, this) == 0 ||
+                       (pthread_attr_setstacksize(&attributes, 8 << 20) == 0 &&
+                        pthread_create(&thread, &attributes, &Run, this) == 0);
+  pthread_attr_destroy(&attributes);
+  sys::Syscall(SYS_rt_sigprocmask, SIG_SETMASK, sys::Word(&before), 0, size);
+  if (started) return;
+  state_.store(kFailed);
+  HAMI_LIMITER_LOG(kWarn, text.Add("no thread for the core limit's figures: they stay 0"));
+}
+
+void* Helper::Run(void* self) {
+  sys::Syscall(SYS_prctl, PR_SET_NAME, sys::Word("hami-core"));
+  static_cast<Helper*>(self)->Loop();
+  return nullptr;
+}
+
+void Helper::Loop() {
+  static constinit Card cards[HAMI_EXT_DEVICES];
+  const hook::Inside inside;  // what NVML calls back into is not the program
+  const bool nvml_is_open = nvml::StayOpen();
+  state_.store(kAwake);
+  uint64_t last = sys::NowNs(CLOCK_MONOTONIC);
+  int idle = 0;
+  Publish(cards, 0, false);
+  while (true) {
+    sys::SleepNs(kPeriodNs);
+    const uint64_t now = sys::NowNs(CLOCK_MONOTONIC);
+    const bool active = Publish(cards, now - last, nvml_is_open);
+    last = now;
+    if (active) StampLaunch();
+    idle = active ? 0 : idle + 1;
+    if (idle < kIdlePeriods) continue;
+    // Touch() may have come between the look and this: the next launch wakes the thread again.
+    state_.store(kAsleep);
+    while (state_.load() == kAsleep) {
+      sys::FutexWait(reinterpret_cast<const uint32_t*>(&state_), kAsleep);
+    }
+    idle = 0;
+    Publish(cards, 0, false);
+    last = sys::NowNs(CLOCK_MONOTONIC);
+  }
+}
+
+}  // namespace hami::limiter::core

@@ -1,0 +1,314 @@
+// Every kind of launch (spec A5, C6). In a container without a core limit a launch is three loads,
+// two comparisons and a jump to the driver (core/gate.h); everything else is in Govern.
+#include "limiter/core/gate.h"
+#include "limiter/core/governor.h"
+#include "limiter/core/helper.h"
+#include "limiter/hook/capture.h"
+#include "limiter/hook/graph.h"
+#include "limiter/hook/prologue.h"
+#include "limiter/region/attachment.h"
+#include "limiter/sys/syscall.h"
+
+#define HAMI_LAUNCHES(X)                  \
+  X(cuLaunchKernel)                       \
+  X(cuLaunchKernel_ptsz)                  \
+  X(cuLaunchKernelEx)                     \
+  X(cuLaunchKernelEx_ptsz)                \
+  X(cuLaunchCooperativeKernel)            \
+  X(cuLaunchCooperativeKernel_ptsz)       \
+  X(cuLaunchCooperativeKernelMultiDevice) \
+  X(cuLaunch)                             \
+  X(cuLaunchGrid)                         \
+  X(cuLaunchGridAsync)                    \
+  X(cuGraphLaunch)                        \
+  X(cuGraphLaunch_ptsz)
+
+// The driver's launches, where the short way finds them. Set before the gate opens.
+extern "C" {
+#define HAMI_REAL_LAUNCH(name)                                                                 \
+  __attribute__((visibility("hidden"))) constinit std::atomic<hami::limiter::hook::type::name> \
+      hami_real_##name{nullptr};
+HAMI_LAUNCHES(HAMI_REAL_LAUNCH)
+#undef HAMI_REAL_LAUNCH
+}
+
+namespace hami::limiter::hook {
+namespace {
+
+using core::Charge;
+using core::Governor;
+using region::Attachment;
+
+CUresult Missing() { return CUDA_ERROR_NOT_FOUND; }
+
+constinit std::atomic<bool> set_up{false};
+constinit std::atomic<bool> filling{false};
+constinit core::EventDriver events;
+
+template <class Function>
+void Bind(std::atomic<Function>& to, void* real) {
+  to.store(reinterpret_cast<Function>(real != nullptr ? real : reinterpret_cast<void*>(&Missing)),
+           std::memory_order_relaxed);
+}
+
+void SetUp() {
+#define HAMI_BIND(name) Bind(hami_real_##name, Real(CudaFn::k_##name));
+  HAMI_LAUNCHES(HAMI_BIND)
+#undef HAMI_BIND
+  // The thread that comes first fills it; until then others launch without samples.
+  if (!filling.exchange(true)) {
+    events.create = HAMI_REAL(cuEventCreate);
+    events.destroy = HAMI_REAL(cuEventDestroy_v2);
+    events.record = HAMI_REAL(cuEventRecord);
+    events.record_per_thread = HAMI_REAL(cuEventRecord_ptsz);
+    events.query = HAMI_REAL(cuEventQuery);
+    events.elapsed = HAMI_REAL(cuEventElapsedTime);
+    events.exchange_mode = HAMI_REAL(cuThreadExchangeStreamCaptureMode);
+    Governor::Own().sampler().SetDriver(events);
+  }
+  set_up.store(true, std::memory_order_release);
+}
+
+// What is launched, and where.
+struct Launch {
+  uint64_t handle = 0;   // function or graph
+  uint64_t threads = 0;  // of the launch; 0 for a graph
+  CUstream stream = nullptr;
+  bool per_thread = false;
+};
+
+uint64_t Threads(const unsigned (&grid)[3], const unsigned (&block)[3]) {
+  uint64_t product = 1;
+  for (const unsigned n : {grid[0], grid[1], grid[2], block[0], block[1], block[2]}) {
+    if (__builtin_mul_overflow(product, uint64_t{n}, &product)) return UINT64_MAX;
+  }
+  return product;
+}
+
+// A random number is not worth a state that threads share.
+uint32_t Noise(const Charge& charge) {
+  const auto mixed = reinterpret_cast<uint64_t>(&charge) ^ charge.busy_ns * 0x9e3779b97f4a7c15u;
+  static constinit std::atomic<uint32_t> counter{0};
+  const uint32_t count = counter.load(std::memory_order_relaxed) + 1;
+  counter.store(count, std::memory_order_relaxed);
+  return static_cast<uint32_t>((mixed + count * 0x9e3779b97f4a7c15u) >> 33);
+}
+
+// One charged launch on a card that has a limit.
+template <class Call>
+CUresult Charged(const Launch& launch, const Current& current, Call call) {
+  Governor& governor = Governor::Own();
+  core::Helper::Own().Touch();
+  core::Function& function = governor.functions().Find(launch.handle, launch.threads);
+  const Charge charge = governor.Admit(current.index, function, current.owner);
+  const bool due = function.CountLaunch(Noise(charge));
+  const core::StreamOf where{current.owner, launch.stream, launch.per_thread};
+  int probe = core::Sampler::kNone;
+  // After a wait the card has done what was queued: nothing of ours makes the sample longer.
+  if (due || charge.waited) {
+    governor.Harvest(current.owner);
+    probe = governor.sampler().Begin(where);
+  }
+  if (probe == core::Sampler::kNone) {
+    const CUresult result = call();
+    result == CUDA_SUCCESS ? governor.Ran(charge) : governor.Refund(charge);
+    return result;
+  }
+  const uint64_t begin = sys::NowNs(CLOCK_MONOTONIC);
+  const CUresult result = call();
+  if (result != CUDA_SUCCESS) {
+    governor.sampler().Drop(probe);
+    governor.Refund(charge);
+    return result;
+  }
+  governor.sampler().End(probe, where, function, current.index,
+                         sys::NowNs(CLOCK_MONOTONIC) - begin);
+  governor.Ran(charge);
+  return result;
+}
+
+// The long way of a launch.
+template <class Call>
+__attribute__((noinline)) CUresult Govern(const Launch& launch, Call call) {
+  if (Busy() || !Ready()) {
+    if (!Busy()) core::LeaveGateOpen();
+    return call();
+  }
+  const Inside inside;
+  if (CaptureIs(launch.stream, launch.per_thread) != Capture::kNone) return call();
+  Governor& governor = Governor::Own();
+  governor.Pass();
+  core::UpdateGate();
+  const Current current = CurrentDevice();
+  if (!current.valid || !governor.Limited(current.index)) return call();
+  return Charged(launch, current, call);
+}
+
+// One kernel on several cards at once: each card's limit is asked for its part.
+struct Part {
+  Charge charge;
+  core::StreamOf where;
+  int probe = core::Sampler::kNone;
+};
+constexpr unsigned kMostParts = 16;
+
+// The card of a stream's context, which is made current for the length of `body`.
+template <class Body>
+void InContextOf(CUstream stream, Body body) {
+  const auto context_of = HAMI_REAL(cuStreamGetCtx);
+  const auto push = HAMI_REAL(cuCtxPushCurrent_v2);
+  const auto pop = HAMI_REAL(cuCtxPopCurrent_v2);
+  CUcontext context = nullptr;
+  if (context_of == nullptr || push == nullptr || pop == nullptr ||
+      context_of(stream, &context) != CUDA_SUCCESS || push(context) != CUDA_SUCCESS) {
+    return;
+  }
+  const Current current = CurrentDevice();
+  if (current.valid) body(current);
+  pop(&context);
+}
+
+void BeginPart(const CUDA_LAUNCH_PARAMS& launch, Part& part) {
+  InContextOf(launch.stream, [&](const Current& current) {
+    Governor& governor = Governor::Own();
+    if (!governor.Limited(current.index)) return;
+    core::Helper::Own().Touch();
+    core::Function& function =
+        governor.functions().Find(KeyOf(launch.function), Threads(launch.grid, launch.block));
+    part.charge = governor.Admit(current.index, function, current.owner);
+    part.where = {current.owner, launch.stream, false};
+    governor.Harvest(current.owner);
+    if (function.CountLaunch(Noise(part.charge))) part.probe = governor.sampler().Begin(part.where);
+  });
+}
+
+void EndPart(Part& part, bool launched, uint64_t host_ns) {
+  Governor& governor = Governor::Own();
+  if (part.charge.function == nullptr) return;
+  if (!launched) {
+    if (part.probe != core::Sampler::kNone) governor.sampler().Drop(part.probe);
+    return governor.Refund(part.charge);
+  }
+  if (part.probe != core::Sampler::kNone) {
+    InContextOf(part.where.stream, [&](const Current&) {
+      governor.sampler().End(part.probe, part.where, *part.charge.function, part.charge.device,
+                             host_ns);
+    });
+  }
+  governor.Ran(part.charge);
+}
+
+template <class Call>
+CUresult GovernParts(const CUDA_LAUNCH_PARAMS* list, unsigned count, Call call) {
+  if (Busy() || !Ready()) return call();
+  const Inside inside;
+  Governor::Own().Pass();
+  core::UpdateGate();
+  if (list == nullptr || count > kMostParts) return call();  // more than a driver shows: it refuses
+  Part parts[kMostParts];
+  for (unsigned i = 0; i < count; ++i) BeginPart(list[i], parts[i]);
+  const uint64_t begin = sys::NowNs(CLOCK_MONOTONIC);
+  const CUresult result = call();
+  const uint64_t host_ns = sys::NowNs(CLOCK_MONOTONIC) - begin;
+  for (unsigned i = 0; i < count; ++i) EndPart(parts[i], result == CUDA_SUCCESS, host_ns);
+  return result;
+}
+
+}  // namespace
+}  // namespace hami::limiter::hook
+
+using namespace hami::limiter::hook;  // NOLINT: only exported C functions below
+namespace core = hami::limiter::core;
+
+// The hook `name`: the short way, or Govern with `launch`, an expression of the parameters.
+#define HAMI_LAUNCH_HOOK(name, parameters, arguments, launch) \
+  HAMI_LAUNCH_HOOK_BY(name, parameters, arguments, Govern(launch, call))
+#define HAMI_LAUNCH_HOOK_BY(name, parameters, arguments, long_way)                              \
+  HAMI_LAUNCH_ENTRY(name);                                                                      \
+  extern "C" __attribute__((visibility("hidden"), used)) CUresult hami_long_##name parameters { \
+    if (!set_up.load(std::memory_order_acquire)) SetUp();                                       \
+    const auto real = hami_real_##name.load(std::memory_order_relaxed);                         \
+    if (reinterpret_cast<void*>(real) == reinterpret_cast<void*>(&Missing)) {                   \
+      return CUDA_ERROR_NOT_FOUND;                                                              \
+    }                                                                                           \
+    const auto call = [&] { return real arguments; };                                           \
+    return long_way;                                                                            \
+  }
+#define HAMI_ARGS(...) (__VA_ARGS__)
+
+#define HAMI_KERNEL_PARAMETERS                                                           \
+  (CUfunction function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, \
+   unsigned bz, unsigned shared, CUstream stream, void** parameters, void** extra)
+#define HAMI_KERNEL_ARGUMENTS \
+  HAMI_ARGS(function, gx, gy, gz, bx, by, bz, shared, stream, parameters, extra)
+#define HAMI_COOPERATIVE_PARAMETERS                                                      \
+  (CUfunction function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, \
+   unsigned bz, unsigned shared, CUstream stream, void** parameters)
+#define HAMI_COOPERATIVE_ARGUMENTS \
+  HAMI_ARGS(function, gx, gy, gz, bx, by, bz, shared, stream, parameters)
+
+namespace {
+
+Launch Kernel(CUfunction function, const unsigned (&grid)[3], const unsigned (&block)[3],
+              CUstream stream, bool per_thread) {
+  return {KeyOf(function), Threads(grid, block), stream, per_thread};
+}
+Launch Configured(const CUlaunchConfig* config, CUfunction function, bool per_thread) {
+  if (config == nullptr) return {KeyOf(function), 0, nullptr, per_thread};
+  return Kernel(function, config->grid, config->block, config->stream, per_thread);
+}
+// Block and grid of the first CUDA versions are set on the function.
+Launch Old(CUfunction function, int width, int height, CUstream stream) {
+  const auto n =
+      static_cast<uint64_t>(width > 0 ? width : 1) * static_cast<uint64_t>(height > 0 ? height : 1);
+  return {KeyOf(function), n, stream, false};
+}
+
+}  // namespace
+
+HAMI_LAUNCH_HOOK(cuLaunchKernel, HAMI_KERNEL_PARAMETERS, HAMI_KERNEL_ARGUMENTS,
+                 Kernel(function, {gx, gy, gz}, {bx, by, bz}, stream, false))
+HAMI_LAUNCH_HOOK(cuLaunchKernel_ptsz, HAMI_KERNEL_PARAMETERS, HAMI_KERNEL_ARGUMENTS,
+                 Kernel(function, {gx, gy, gz}, {bx, by, bz}, stream, true))
+HAMI_LAUNCH_HOOK(cuLaunchCooperativeKernel, HAMI_COOPERATIVE_PARAMETERS, HAMI_COOPERATIVE_ARGUMENTS,
+                 Kernel(function, {gx, gy, gz}, {bx, by, bz}, stream, false))
+HAMI_LAUNCH_HOOK(cuLaunchCooperativeKernel_ptsz, HAMI_COOPERATIVE_PARAMETERS,
+                 HAMI_COOPERATIVE_ARGUMENTS,
+                 Kernel(function, {gx, gy, gz}, {bx, by, bz}, stream, true))
+HAMI_LAUNCH_HOOK(cuLaunchKernelEx,
+                 (const CUlaunchConfig* config, CUfunction function, void** parameters,
+                  void** extra),
+                 HAMI_ARGS(config, function, parameters, extra),
+                 Configured(config, function, false))
+HAMI_LAUNCH_HOOK(cuLaunchKernelEx_ptsz,
+                 (const CUlaunchConfig* config, CUfunction function, void** parameters,
+                  void** extra),
+                 HAMI_ARGS(config, function, parameters, extra), Configured(config, function, true))
+HAMI_LAUNCH_HOOK(cuLaunch, (CUfunction function), HAMI_ARGS(function), Old(function, 1, 1, nullptr))
+HAMI_LAUNCH_HOOK(cuLaunchGrid, (CUfunction function, int width, int height),
+                 HAMI_ARGS(function, width, height), Old(function, width, height, nullptr))
+HAMI_LAUNCH_HOOK(cuLaunchGridAsync, (CUfunction function, int width, int height, CUstream stream),
+                 HAMI_ARGS(function, width, height, stream), Old(function, width, height, stream))
+// A graph is also asked for room, once one that allocates was made (graph.h).
+#define HAMI_GRAPH_HOOK(name, per_thread)                                                         \
+  static CUresult Long_##name(CUgraphExec exec, CUstream stream) {                                \
+    if (!set_up.load(std::memory_order_acquire)) SetUp();                                         \
+    const auto real = hami_real_##name.load(std::memory_order_relaxed);                           \
+    if (reinterpret_cast<void*>(real) == reinterpret_cast<void*>(&Missing)) {                     \
+      return CUDA_ERROR_NOT_FOUND;                                                                \
+    }                                                                                             \
+    return Govern(Launch{KeyOf(exec), 0, stream, per_thread}, [&]() -> CUresult {                 \
+      GraphLaunch memory(exec);                                                                   \
+      return memory.refused() ? CUDA_ERROR_OUT_OF_MEMORY : memory.Ran(real(exec, stream));        \
+    });                                                                                           \
+  }                                                                                               \
+  extern "C" CUresult name(CUgraphExec exec, CUstream stream) {                                   \
+    const bool direct = graph_devices.load(std::memory_order_relaxed) == 0 && core::GateIsOpen(); \
+    return direct ? hami_real_##name.load(std::memory_order_relaxed)(exec, stream)                \
+                  : Long_##name(exec, stream);                                                    \
+  }
+HAMI_GRAPH_HOOK(cuGraphLaunch, false)
+HAMI_GRAPH_HOOK(cuGraphLaunch_ptsz, true)
+HAMI_LAUNCH_HOOK_BY(cuLaunchCooperativeKernelMultiDevice,
+                    (CUDA_LAUNCH_PARAMS * list, unsigned count, unsigned flags),
+                    HAMI_ARGS(list, count, flags), GovernParts(list, count, call))

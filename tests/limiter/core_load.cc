@@ -1,0 +1,164 @@
+// A program that keeps a card busy in one of the ways programs do, for the tests of the core limit.
+//
+//   core_load <kernel> <pattern> [card]
+//   kernel:  duration in us, or `mixed` (20, 100, 1000 us in turn)
+//   pattern: sync (wait after each launch), batch (after 20), deep (never), streams (4, never
+//   wait),
+//            threads (4, wait after 20), graph (20 kernels captured once, wait after each replay),
+//            ptsz, cooperative, ex (as deep, by the other entry points)
+//
+// Says "ready" and launches from then on. Answers each line of its input with the number of
+// launches so far; ends with its input.
+#include <dlfcn.h>
+#include <poll.h>
+#include <pthread.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cinttypes>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace {
+
+void* cuda = nullptr;
+std::atomic<uint64_t> launches{0};
+std::vector<uintptr_t> kernels;
+void* context = nullptr;
+
+template <class... Types>
+int Call(const char* name, Types... arguments) {
+  const auto function = reinterpret_cast<int (*)(Types...)>(dlsym(cuda, name));
+  if (function == nullptr) {
+    fprintf(stderr, "core_load: no %s\n", name);
+    exit(2);
+  }
+  return function(arguments...);
+}
+
+void Must(int result, const char* what) {
+  if (result == 0) return;
+  fprintf(stderr, "core_load: %s: %d\n", what, result);
+  exit(3);
+}
+
+using Launch = int (*)(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
+                       void*, void**, void**);
+using Cooperative = int (*)(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
+                            unsigned, void*, void**);
+struct Config {
+  unsigned grid[3], block[3], shared;
+  void* stream;
+  void* attributes;
+  unsigned attribute_count;
+};
+using LaunchEx = int (*)(const Config*, void*, void**, void**);
+using Synchronize = int (*)(void*);
+
+Launch launch_kernel;
+Synchronize synchronize;
+
+void* NextKernel(uint64_t i) { return reinterpret_cast<void*>(kernels[i % kernels.size()]); }
+
+void One(uint64_t i, void* stream) {
+  Must(launch_kernel(NextKernel(i), 128, 1, 1, 128, 1, 1, 0, stream, nullptr, nullptr), "launch");
+  launches.fetch_add(1, std::memory_order_relaxed);
+}
+
+[[noreturn]] void Every(unsigned per_sync, const std::vector<void*>& streams) {
+  for (uint64_t i = 0;; ++i) {
+    One(i, streams[i % streams.size()]);
+    if (per_sync != 0 && (i + 1) % per_sync == 0) Must(synchronize(streams[0]), "synchronize");
+  }
+}
+
+[[noreturn]] void Graph(void* stream) {
+  void *graph = nullptr, *exec = nullptr;
+  Must(Call("cuStreamBeginCapture_v2", stream, 0), "begin capture");
+  for (uint64_t i = 0; i < 20; ++i) One(i, stream);
+  launches = 0;
+  Must(Call("cuStreamEndCapture", stream, &graph), "end capture");
+  Must(Call("cuGraphInstantiateWithFlags", &exec, graph, 0ull), "instantiate");
+  const auto replay = reinterpret_cast<int (*)(void*, void*)>(dlsym(cuda, "cuGraphLaunch"));
+  while (true) {
+    Must(replay(exec, stream), "graph launch");
+    launches.fetch_add(20, std::memory_order_relaxed);
+    Must(synchronize(stream), "synchronize");
+  }
+}
+
+void* NewStream() {
+  void* stream = nullptr;
+  Must(Call("cuStreamCreate", &stream, 1u), "stream");
+  return stream;
+}
+
+[[noreturn]] void Cooperatively() {
+  const auto launch = reinterpret_cast<Cooperative>(dlsym(cuda, "cuLaunchCooperativeKernel"));
+  for (uint64_t i = 0;; ++i) {
+    Must(launch(NextKernel(i), 128, 1, 1, 128, 1, 1, 0, nullptr, nullptr), "cooperative");
+    launches.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
+[[noreturn]] void Configured() {
+  const auto launch = reinterpret_cast<LaunchEx>(dlsym(cuda, "cuLaunchKernelEx"));
+  const Config config = {{128, 1, 1}, {128, 1, 1}, 0, nullptr, nullptr, 0};
+  for (uint64_t i = 0;; ++i) {
+    Must(launch(&config, NextKernel(i), nullptr, nullptr), "ex");
+    launches.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
+void Run(const std::string& pattern) {
+  Must(Call("cuCtxSetCurrent", context), "context");
+  const std::vector<void*> one = {nullptr};
+  if (pattern == "sync") Every(1, one);
+  if (pattern == "batch") Every(20, one);
+  if (pattern == "deep" || pattern == "ptsz") Every(0, one);
+  if (pattern == "streams") Every(0, {NewStream(), NewStream(), NewStream(), NewStream()});
+  if (pattern == "thread") Every(20, {NewStream()});
+  if (pattern == "graph") Graph(NewStream());
+  if (pattern == "cooperative") Cooperatively();
+  if (pattern == "ex") Configured();
+  fprintf(stderr, "core_load: unknown pattern %s\n", pattern.c_str());
+  exit(1);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 3) return 1;
+  const std::string kernel = argv[1], pattern = argv[2];
+  const int card = argc > 3 ? atoi(argv[3]) : 0;
+  if (kernel == "mixed") {
+    kernels = {20'000, 100'000, 1'000'000};
+  } else {
+    kernels = {strtoull(kernel.c_str(), nullptr, 10) * 1000};
+  }
+  cuda = dlopen("libcuda.so.1", RTLD_NOW);
+  if (cuda == nullptr) return 2;
+  Must(Call("cuInit", 0u), "init");
+  Must(Call("cuDevicePrimaryCtxRetain", &context, card), "context");
+  const char* launch = pattern == "ptsz" ? "cuLaunchKernel_ptsz" : "cuLaunchKernel";
+  launch_kernel = reinterpret_cast<Launch>(dlsym(cuda, launch));
+  synchronize = reinterpret_cast<Synchronize>(dlsym(cuda, "cuStreamSynchronize"));
+  const unsigned threads = pattern == "threads" ? 4 : 1;
+  for (unsigned i = 0; i < threads; ++i) {
+    std::thread(Run, threads > 1 ? "thread" : pattern).detach();
+  }
+  printf("ready\n");
+  fflush(stdout);
+  char line[256];
+  while (fgets(line, sizeof line, stdin) != nullptr) {
+    printf("%" PRIu64 "\n", launches.load());
+    fflush(stdout);
+  }
+  _exit(0);
+}
