@@ -310,10 +310,10 @@ inline constexpr int CU_LIMIT_MALLOC_HEAP_SIZE = 2;
 // What it only calls.
 #define HAMI_CUDA_CALLS(X)                                                                   \
   X(cuDeviceGetCount, (int* count))                                                          \
-  X(cuDeviceGetUuid, (CUuuid * uuid, CUdevice device))                                       \
   X(cuDeviceGetAttribute, (int* value, int attribute, CUdevice device))                      \
   X(cuMemAdvise, (CUdeviceptr pointer, size_t bytes, int advice, CUdevice device))           \
   X(cuMemAdvise_v2, (CUdeviceptr pointer, size_t bytes, int advice, CUmemLocation location)) \
+  X(cuDeviceGetUuid, (CUuuid * uuid, CUdevice device))                                       \
   X(cuDeviceGetUuid_v2, (CUuuid * uuid, CUdevice device))                                    \
   X(cuCtxGetCurrent, (CUcontext * context))                                                  \
   X(cuCtxGetDevice, (CUdevice * device))                                                     \
@@ -328,6 +328,17 @@ inline constexpr int CU_LIMIT_MALLOC_HEAP_SIZE = 2;
   X(cuGraphMemAllocNodeGetParams, (CUgraphNode node, CUDA_MEM_ALLOC_NODE_PARAMS * params))   \
   X(cuDeviceGetGraphMemAttribute, (CUdevice device, int attribute, void* value))             \
   X(cuStreamIsCapturing, (CUstream stream, int* status))                                     \
+  X(cuStreamIsCapturing_ptsz, (CUstream stream, int* status))                                \
+  X(cuThreadExchangeStreamCaptureMode, (int* mode))                                          \
+  X(cuStreamGetCtx, (CUstream stream, CUcontext * context))                                  \
+  X(cuCtxPushCurrent_v2, (CUcontext context))                                                \
+  X(cuCtxPopCurrent_v2, (CUcontext * context))                                               \
+  X(cuEventCreate, (CUevent * event, unsigned flags))                                        \
+  X(cuEventDestroy_v2, (CUevent event))                                                      \
+  X(cuEventRecord, (CUevent event, CUstream stream))                                         \
+  X(cuEventRecord_ptsz, (CUevent event, CUstream stream))                                    \
+  X(cuEventQuery, (CUevent event))                                                           \
+  X(cuEventElapsedTime, (float* milliseconds, CUevent start, CUevent end))                   \
   X(cuArrayGetMemoryRequirements,                                                            \
     (CUDA_ARRAY_MEMORY_REQUIREMENTS * out, CUarray array, CUdevice device))                  \
   X(cuStreamIsCapturing_ptsz, (CUstream stream, int* status))                                \
