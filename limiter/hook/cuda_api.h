@@ -341,17 +341,6 @@ inline constexpr int CU_LIMIT_MALLOC_HEAP_SIZE = 2;
   X(cuEventElapsedTime, (float* milliseconds, CUevent start, CUevent end))                   \
   X(cuArrayGetMemoryRequirements,                                                            \
     (CUDA_ARRAY_MEMORY_REQUIREMENTS * out, CUarray array, CUdevice device))                  \
-  X(cuStreamIsCapturing_ptsz, (CUstream stream, int* status))                                \
-  X(cuThreadExchangeStreamCaptureMode, (int* mode))                                          \
-  X(cuStreamGetCtx, (CUstream stream, CUcontext * context))                                  \
-  X(cuCtxPushCurrent_v2, (CUcontext context))                                                \
-  X(cuCtxPopCurrent_v2, (CUcontext * context))                                               \
-  X(cuEventCreate, (CUevent * event, unsigned flags))                                        \
-  X(cuEventDestroy_v2, (CUevent event))                                                      \
-  X(cuEventRecord, (CUevent event, CUstream stream))                                         \
-  X(cuEventRecord_ptsz, (CUevent event, CUstream stream))                                    \
-  X(cuEventQuery, (CUevent event))                                                           \
-  X(cuEventElapsedTime, (float* milliseconds, CUevent start, CUevent end))                   \
   X(cuCtxGetId, (CUcontext context, unsigned long long* id))                                 \
   X(cuMipmappedArrayGetMemoryRequirements,                                                   \
     (CUDA_ARRAY_MEMORY_REQUIREMENTS * out, CUmipmappedArray array, CUdevice device))
