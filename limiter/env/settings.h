@@ -25,8 +25,8 @@ struct Settings {
   int log_level = 2;
   bool log_level_set = false;
   bool raw_nvml_processes = false;  // NVML's lists of processes are passed through
-  bool disable_control = false;  // asked for; honoured only if limits.ro allows it
-  bool oversubscribe = false;    // memory beyond the physical share; limits.ro may say so too
+  bool disable_control = false;     // asked for; honoured only if limits.ro allows it
+  bool oversubscribe = false;       // memory beyond the physical share; limits.ro may say so too
 };
 
 // Value of a variable, nullptr when unset.
