@@ -54,6 +54,11 @@ def wrong_values(t):
             'container "main": nvidia.com/gpu "-1": expected a whole number of cards from '
             "1 to 1024",
         ),
+        "no-card": (
+            limits(gpus="0", memory="3000"),
+            'container "main": nvidia.com/gpu "0": expected a whole number of cards from '
+            '1 to 1024 beside nvidia.com/gpumem "3000", or no nvidia.com/gpumem',
+        ),
     }
     wrong = []
     for name, (resources, expected) in cases.items():

@@ -89,6 +89,7 @@ const Golden kGoldens[] = {
     {"memory_in_bytes"},
     {"memory_negative"},
     {"count_fractional"},
+    {"share_of_no_card"},
     {"percentage_101"},
     {"cores_101"},
     {"wrong_type"},
