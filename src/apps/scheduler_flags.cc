@@ -38,7 +38,11 @@ void DeclareSchedulerFlags(FlagSet& set, SchedulerFlags& f) {
           "false: pods that say default-scheduler are left alone");
   set.Add("allow-privileged", &f.allow_privileged, "admit privileged containers with cards");
   set.Add("deny-forged-annotations", &f.deny_forged_annotations,
-          "deny pods that carry allocation annotations on creation instead of stripping them");
+          "deny pods that carry allocation annotations on creation instead of stripping them, and "
+          "changes of such annotations instead of undoing them");
+  set.Add("decision-writers", &f.decision_writers,
+          "users that may change the allocation annotations of living pods, beside the nodes; "
+          "empty: updates that reach the webhook are let through");
   set.Add("annotate-at-filter", &f.annotate_at_filter,
           "write the decision to the pod at /filter already, as the reference does");
   set.Add("leader-elect", &f.leader_elect, "act only while the kube-scheduler beside us leads");

@@ -32,6 +32,7 @@ struct SchedulerFlags {
   bool force_overwrite_default_scheduler = true;
   bool allow_privileged = false;
   bool deny_forged_annotations = false;
+  std::vector<std::string> decision_writers;
   bool annotate_at_filter = false;
   bool leader_elect = false;
   std::string leader_elect_name, leader_elect_namespace;

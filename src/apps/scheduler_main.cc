@@ -67,7 +67,8 @@ Result<int> Run(const FlagSet& set, const SchedulerFlags& f) {
        .scheduler_name = f.scheduler_name,
        .force_overwrite_default_scheduler = f.force_overwrite_default_scheduler,
        .allow_privileged = f.allow_privileged,
-       .deny_forged_annotations = f.deny_forged_annotations},
+       .deny_forged_annotations = f.deny_forged_annotations,
+       .decision_writers = f.decision_writers},
       reviewers);
   std::string pod = GetEnvOr("POD_NAME", "");
   std::string ns = GetEnvOr("POD_NAMESPACE", "");

@@ -220,10 +220,12 @@ class Receiver(http.server.BaseHTTPRequestHandler):
     """Admits every Pod unchanged and notes its name."""
 
     seen = []
+    operations = set()
 
     def do_POST(self):
         review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.seen.append(review["request"]["name"])
+        self.operations.add(review["request"]["operation"])
         body = json.dumps(
             {
                 "apiVersion": review["apiVersion"],
@@ -242,7 +244,8 @@ class Receiver(http.server.BaseHTTPRequestHandler):
 
 
 class MatchConditions(unittest.TestCase):
-    def test_the_webhook_sees_the_pods_that_concern_us_and_no_others(self):
+    def setUp(self):
+        """The chart's webhooks, called at a receiver of this process."""
         with tempfile.TemporaryDirectory() as folder:
             cert, key = pathlib.Path(folder, "crt"), pathlib.Path(folder, "key")
             subprocess.run(
@@ -285,12 +288,16 @@ class MatchConditions(unittest.TestCase):
             kube="1.35.4",
         ).one("MutatingWebhookConfiguration", "hami-webhook")
         webhook["metadata"]["name"] = "match-conditions"
-        webhook["webhooks"][0]["clientConfig"]["caBundle"] = bundle
+        for one in webhook["webhooks"]:
+            one["clientConfig"]["caBundle"] = bundle
         api.run("kubectl", "apply", "-f", "-", stdin=json.dumps(webhook))
         self.addCleanup(
             api.run, "kubectl", "delete", "mutatingwebhookconfiguration", "match-conditions"
         )
+        Receiver.seen.clear()
+        Receiver.operations.clear()
 
+    def test_the_webhook_sees_the_pods_that_concern_us_and_no_others(self):
         limits = lambda name, value="1": {"limits": {name: value}}
         ours = [
             pod("count", resources=limits("nvidia.com/gpu")),
@@ -336,3 +343,46 @@ class MatchConditions(unittest.TestCase):
             done = create(one)
             self.assertEqual(done.returncode, 0, (one["metadata"]["name"], done.stderr))
         self.assertEqual(sorted(Receiver.seen), sorted(o["metadata"]["name"] for o in ours))
+
+    def test_changes_of_decisions_by_strangers_are_seen_and_no_other_updates(self):
+        name = "living"
+        account = "system:serviceaccount:kube-system:"
+        one = pod(name, annotations={"hami.io/vgpu-devices-allocated": "x", "mine": "1"})
+        # Out of the webhook's sight, so that it does not count; the guard asks for no label.
+        one["metadata"]["labels"] = {"hami.io/webhook": "ignore"}
+        api.run("kubectl", "create", "-f", "-", stdin=json.dumps(one))
+        self.addCleanup(api.run, "kubectl", "delete", "pod", name, "--grace-period=0", "--force")
+
+        def annotate(value, user="alice", groups=("system:masters",), *more):
+            patch = json.dumps({"metadata": {"annotations": value}})
+            who = [f"--as={user}"] + [f"--as-group={g}" for g in groups]
+            api.run("kubectl", "patch", "pod", name, "--type=merge", "-p", patch, *who, *more)
+
+        forged = {"hami.io/vgpu-devices-allocated": "y"}
+        for _ in range(100):  # until the API server's own cache knows the configuration
+            annotate(forged, "alice", ("system:masters",), "--dry-run=server")
+            if Receiver.seen:
+                break
+        self.assertTrue(Receiver.seen, "the API server never called the webhook")
+        self.assertEqual(Receiver.operations, {"UPDATE"})
+
+        def calls(*args):
+            Receiver.seen.clear()
+            annotate(*args)
+            return len(Receiver.seen)
+
+        self.assertEqual(calls(forged), 1)
+        self.assertEqual(calls({"hami.io/bind-phase": "success"}), 1)
+        self.assertEqual(calls({"hami.io/vgpu-devices-allocated": None}), 1)
+        self.assertEqual(calls(forged, "alice", ("system:masters",), "--subresource=status"), 1)
+        self.assertEqual(calls({"mine": "2"}), 0)
+        self.assertEqual(calls({"mine": None}), 0)
+        # Everything of ours away, and the map with it.
+        self.assertEqual(calls(None), 1)
+        masters = ("system:masters",)
+        for user in ("hami-scheduler", "hami-device-plugin"):
+            self.assertEqual(calls({"hami.io/vgpu-node": user}, account + user, masters), 0)
+        self.assertEqual(
+            calls({"hami.io/vgpu-node": "z"}, "system:node:n1", ("system:nodes", *masters)), 0
+        )
+        self.assertEqual(calls({"hami.io/vgpu-node": "w"}, account + "other", masters), 1)

@@ -47,6 +47,8 @@ class Scheduler(unittest.TestCase):
                 "--node-label-selector=a=b,gpu=on",
                 "--extender-bind=127.0.0.1:8080",
                 "--allow-privileged=true",
+                "--decision-writers=system:serviceaccount:kube-system:hami-scheduler,"
+                "system:serviceaccount:kube-system:hami-device-plugin",
                 "--deny-forged-annotations=true",
                 "--annotate-at-filter=true",
                 "--debug",

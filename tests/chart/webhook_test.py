@@ -7,10 +7,11 @@ from helm import container, extender, render, sets
 
 class Webhook(unittest.TestCase):
     def one(self, *args, **kwargs):
-        (webhook,) = render(*args, **kwargs).one("MutatingWebhookConfiguration", "hami-webhook")[
+        webhooks = render(*args, **kwargs).one("MutatingWebhookConfiguration", "hami-webhook")[
             "webhooks"
         ]
-        return webhook
+        self.assertEqual(webhooks[0]["name"], "vgpu.hami.io")
+        return webhooks[0]
 
     def test_it_speaks_both_review_versions_and_calls_the_service_of_all_replicas(self):
         webhook = self.one()
@@ -90,6 +91,27 @@ class Webhook(unittest.TestCase):
         self.assertNotIn(
             "matchConditions", self.one(*sets("scheduler.admissionWebhook.onlyManagedPods=false"))
         )
+
+    def test_changes_of_decisions_are_guarded_where_conditions_exist_and_only_for_strangers(self):
+        objects = render(
+            *sets("fullnameOverride=gpu", "scheduler.admissionWebhook.decisionWriters={alice}")
+        )
+        guard = objects.one("MutatingWebhookConfiguration", "gpu-webhook")["webhooks"][1]
+        self.assertEqual(guard["name"], "decisions.hami.io")
+        self.assertEqual(guard["rules"][0]["operations"], ["UPDATE"])
+        self.assertEqual(guard["rules"][0]["resources"], ["pods", "pods/status"])
+        # A label of the user's must not open the way.
+        self.assertNotIn("objectSelector", guard)
+        writers = ["gpu-scheduler", "gpu-device-plugin"]
+        users = [f"system:serviceaccount:kube-system:{w}" for w in writers] + ["alice"]
+        self.assertIn(
+            ",".join(f"'{u}'" for u in users), guard["matchConditions"][0]["expression"]
+        )
+        deployment = objects.one("Deployment", "gpu-scheduler")
+        command = container(deployment, "vgpu-scheduler-extender")["command"]
+        self.assertIn("--decision-writers=" + ",".join(users), command)
+        old = render(kube="1.27.9").one("MutatingWebhookConfiguration", "hami-webhook")
+        self.assertEqual([w["name"] for w in old["webhooks"]], ["vgpu.hami.io"])
 
     def test_a_custom_url_replaces_the_service_and_enters_the_certificate(self):
         args = sets(

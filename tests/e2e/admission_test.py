@@ -1,5 +1,6 @@
 """What bad input gets from the real API server, and what happens to forged annotations."""
 
+import json
 import re
 import time
 
@@ -53,6 +54,11 @@ def wrong_values(t):
             limits(gpus="-1"),
             'container "main": nvidia.com/gpu "-1": expected a whole number of cards from '
             "1 to 1024",
+        ),
+        "no-card": (
+            limits(gpus="0", memory="3000"),
+            'container "main": nvidia.com/gpu "0": expected a whole number of cards from '
+            '1 to 1024 beside nvidia.com/gpumem "3000", or no nvidia.com/gpumem',
         ),
     }
     wrong = []
@@ -129,6 +135,37 @@ def forged(t):
     answer = t.create(other)
     assert protocol.ALLOCATED not in answer.json()["metadata"].get("annotations", {}), answer.json()
     assert any(protocol.ALLOCATED in w for w in answer.warnings), answer.warnings
+
+
+@test("a living Pod's allocation annotations stay as they are, with a warning, whoever changes them")
+def changed_later(t):
+    real = t.cluster.cards()[0]
+    t.create(t.pods.gpu("living", memory=1000))
+    t.running("living")
+    before = t.pod("living")["metadata"]["annotations"]
+    for change in (
+        {protocol.ALLOCATED: f"{real.uuid},NVIDIA,1,0:;"},
+        {protocol.ALLOCATED: "garbage"},
+        {protocol.ALLOCATED: None, protocol.VGPU_NODE: None},
+        {protocol.VGPU_NODE: "elsewhere"},
+    ):
+        t.kube.patch(
+            t.path("pods", "living"), json.dumps({"metadata": {"annotations": change}})
+        )
+        after = t.pod("living")["metadata"]["annotations"]
+        for key in change:
+            assert after[key] == before[key], f"{key}: {before[key]!r} became {after[key]!r}"
+    # A Pod without a card takes none this way either; what is the user's own may change.
+    t.create(t.pods.pod("plain", t.pods.container()))
+    whole = {
+        protocol.VGPU_NODE: real.node,
+        protocol.ALLOCATED: f"{real.uuid},NVIDIA,{real.memory},100:;",
+        "example.com/mine": "changes",
+    }
+    t.kube.patch(t.path("pods", "plain"), json.dumps({"metadata": {"annotations": whole}}))
+    after = t.pod("plain")["metadata"]["annotations"]
+    assert not set(after) & set(protocol.OWNED), after
+    assert after["example.com/mine"] == "changes", after
 
 
 @test("a Pod with our resource under a foreign scheduler is refused by the plugin, not served")

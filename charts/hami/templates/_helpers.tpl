@@ -182,6 +182,13 @@ nvidia:
 {{- $path }}
 {{- end }}
 
+{{/* Users that may change the allocation annotations of a living Pod, as a JSON list. */}}
+{{- define "hami.decisionWriters" -}}
+{{- $account := printf "system:serviceaccount:%s:" (include "hami.namespace" .) -}}
+{{- $own := list (printf "%s%s" $account (include "hami.scheduler" .)) (printf "%s%s" $account (include "hami.devicePlugin" .)) -}}
+{{- concat $own .Values.scheduler.admissionWebhook.decisionWriters | uniq | toJson }}
+{{- end }}
+
 {{/* Names under which the webhook is reached; all go into the certificate. */}}
 {{- define "hami.webhookHosts" -}}
 {{- $ns := include "hami.namespace" . -}}

@@ -21,12 +21,15 @@ Result<int32_t> ParseInt32(std::string_view text, std::string_view field) {
 
 // One "uuid,word,mem,cores"; fields beyond the fourth are ignored.
 Result<DeviceShare> ParseShare(std::string_view piece) {
+  const std::string_view whole = piece;
   std::string_view fields[4];
   for (size_t i = 0; i < 4; ++i) {
     size_t comma = piece.find(',');
     if (comma == std::string_view::npos && i < 3) {
       return Fail(Code::kInvalidArgument,
-                  "pod annotation format error, missing fields, do not use nodeName in task spec");
+                  "pod annotation format error, missing fields, do not use nodeName in task spec; "
+                  "expected uuid,type,MiB,percent, got \"" +
+                      std::string(whole.substr(0, 200)) + "\"");
     }
     fields[i] = piece.substr(0, comma);
     piece.remove_prefix(std::min(fields[i].size() + 1, piece.size()));

@@ -36,7 +36,8 @@ TEST(AllocationTest, FewerThanFourFieldsIsTheReferencesError) {
   auto shares = DecodeAllocation("GPU-a,NVIDIA,1:;");
   ASSERT_FALSE(shares);
   EXPECT_EQ(shares.error().message,
-            "pod annotation format error, missing fields, do not use nodeName in task spec");
+            "pod annotation format error, missing fields, do not use nodeName in task spec; "
+            "expected uuid,type,MiB,percent, got \"GPU-a,NVIDIA,1\"");
 }
 
 // Conformance vector 3.

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "base/quantity.h"
 #include "domain/protocol/allocation.h"
 #include "domain/protocol/register_annotation.h"
@@ -19,6 +21,10 @@ std::vector<bool> Requesting(const Settings& settings, const Pod& pod) {
   return out;
 }
 
+bool HoldsNothing(const PodShares& entries) {
+  return std::ranges::all_of(entries, [](const auto& entry) { return entry.empty(); });
+}
+
 Result<SharesByVendor> ReadShares(const Pod& pod, const DeviceConfig& config,
                                   std::string_view protocol::VendorKeys::*key) {
   SharesByVendor out;
@@ -29,6 +35,12 @@ Result<SharesByVendor> ReadShares(const Pod& pod, const DeviceConfig& config,
     auto entries = protocol::DecodeAllocation(text);
     if (!entries) {
       return Fail(std::move(entries).error().With("annotation " + std::string(name)));
+    }
+    // Plugins empty A step by step; a D without a share was never written by a scheduler.
+    if (key == &protocol::VendorKeys::allocated && HoldsNothing(*entries)) {
+      return Fail(Code::kInvalidArgument, "annotation " + std::string(name) +
+                                              ": expected at least one share, got \"" +
+                                              text.substr(0, 200) + "\"");
     }
     out.emplace(vendor.word,
                 protocol::AlignToContainers(*std::move(entries),

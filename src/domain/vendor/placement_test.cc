@@ -79,7 +79,25 @@ TEST(SharesTest, AnUndecodableStringNamesItsAnnotation) {
   ASSERT_FALSE(shares);
   EXPECT_EQ(shares.error().message,
             "annotation hami.io/vgpu-devices-allocated: pod annotation format error, missing "
-            "fields, do not use nodeName in task spec");
+            "fields, do not use nodeName in task spec; expected uuid,type,MiB,percent, got "
+            "\"GPU-a,NVIDIA,1\"");
+}
+
+// Complaint: "garbage" was read as a Pod without a share, and its charge was gone without a word.
+TEST(SharesTest, AStringThatHoldsNoShareIsAnError) {
+  Pod pod;
+  pod.containers.resize(1);
+  for (std::string text : {"garbage", ";"}) {
+    pod.annotations["hami.io/vgpu-devices-allocated"] = text;
+    auto shares = AllocatedShares(pod, Config());
+    ASSERT_FALSE(shares);
+    EXPECT_EQ(shares.error().message,
+              "annotation hami.io/vgpu-devices-allocated: expected at least one share, got \"" +
+                  text + "\"");
+  }
+  // A plugin that has served every container leaves nothing to allocate.
+  pod.annotations = {{"hami.io/vgpu-devices-to-allocate", ";"}};
+  EXPECT_TRUE(PendingShares(pod, Config()));
 }
 
 }  // namespace

@@ -80,6 +80,22 @@ Result<int32_t> MemoryPercent(const Container& container, const Settings& settin
   return static_cast<int32_t>(quantity->value);
 }
 
+// "gpu: 0" beside a share of a card: no node offers the share by itself, so the Pod would wait for
+// ever at a scheduler that does not know us.
+Result<void> RefuseShareOfNoCard(const Container& container, const Settings& settings,
+                                 const std::string& count) {
+  for (const std::string* name : {&settings.memory, &settings.memory_percent, &settings.cores}) {
+    const std::string* share = Asked(container, *name);
+    if (share == nullptr) continue;
+    auto quantity = ParseQuantity(*share);
+    if (quantity && quantity->value == 0) continue;
+    return Wrong(container, settings.count, count,
+                 "expected a whole number of cards from 1 to 1024 beside " + *name + " \"" +
+                     *share + "\", or no " + *name);
+  }
+  return {};
+}
+
 // Memory wins over a percentage; neither means the default, and without one the whole card.
 void Resolve(const Settings& settings, int64_t memory, int32_t percent, ContainerRequest& out) {
   out.memory = {memory};
@@ -106,7 +122,10 @@ Result<ContainerRequest> ParseRequest(const Vendor&, const Settings& settings,
   if (count == nullptr) return out;
   TRY_ASSIGN(int64_t cards, Number(container, settings.count, *count,
                                    {0, kMaxCards, "a whole number of cards from 1 to 1024"}));
-  if (cards == 0) return out;
+  if (cards == 0) {
+    TRY(RefuseShareOfNoCard(container, settings, *count));
+    return out;
+  }
   int64_t memory = 0;
   if (const std::string* text = Asked(container, settings.memory)) {
     TRY_ASSIGN(memory, Memory(container, settings, *text));

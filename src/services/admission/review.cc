@@ -1,5 +1,7 @@
 #include "services/admission/review.h"
 
+#include <algorithm>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -17,6 +19,7 @@ namespace json = boost::json;
 
 constexpr std::string_view kV1 = "admission.k8s.io/v1";
 constexpr std::string_view kV1Beta1 = "admission.k8s.io/v1beta1";
+constexpr std::string_view kNodesGroup = "system:nodes";  // every kubelet's
 
 // What will be said, before it is written down.
 struct Answer {
@@ -45,12 +48,21 @@ bool IsAllowed(Outcome outcome) {
          outcome == Outcome::kOtherScheduler;
 }
 
-// A Pod that is being created; everything else that a wide rule may send us is let through.
+// What a wide rule may send us beside Pods that are made or changed is let through.
+bool IsOfPods(const Json& request) {
+  std::string_view resource = StringAt(request, {"resource", "resource"});
+  return resource.empty() || resource == "pods";
+}
 bool IsPodCreation(const Json& request) {
   std::string_view operation = StringAt(request, {"operation"});
-  std::string_view resource = StringAt(request, {"resource", "resource"});
-  return (operation.empty() || operation == "CREATE") && (resource.empty() || resource == "pods") &&
+  return (operation.empty() || operation == "CREATE") && IsOfPods(request) &&
          StringAt(request, {"subResource"}).empty();
+}
+// The Pod's status can be written with new annotations, too.
+bool IsPodUpdate(const Json& request) {
+  std::string_view part = StringAt(request, {"subResource"});
+  return StringAt(request, {"operation"}) == "UPDATE" && IsOfPods(request) &&
+         (part.empty() || part == "status");
 }
 
 bool BelongsToAnotherScheduler(const Pod& pod, const AdmissionConfig& config) {
@@ -197,6 +209,70 @@ Answer Decide(const Json& object, const Pod& pod, const AdmissionConfig& config)
   return answer;
 }
 
+// The allocation annotations of a Pod as it came.
+std::map<std::string, std::string> DecisionsOf(const Json& pod) {
+  std::map<std::string, std::string> out;
+  const Json* annotations = Find(pod, {"metadata", "annotations"});
+  if (annotations == nullptr || !annotations->is_object()) return out;
+  for (const auto& [name, value] : annotations->get_object()) {
+    if (value.is_string() && protocol::IsSchedulerOwned(name)) {
+      out.emplace(name, value.get_string());
+    }
+  }
+  return out;
+}
+
+bool MayDecide(const Json& request, const AdmissionConfig& config) {
+  const auto& writers = config.decision_writers;
+  std::string_view user = StringAt(request, {"userInfo", "username"});
+  if (writers.empty() || std::ranges::find(writers, user) != writers.end()) return true;
+  const Json* groups = Find(request, {"userInfo", "groups"});
+  return groups != nullptr && groups->is_array() &&
+         std::ranges::find(groups->get_array(), Json(kNodesGroup)) != groups->get_array().end();
+}
+
+// A Pod's cards are what its annotations say, so nobody else may change them while it lives: a
+// share made smaller would be promised again.
+Answer DecideUpdate(const Json& request, const AdmissionConfig& config) {
+  if (MayDecide(request, config)) return {};
+  const Json* object = Find(request, {"object"});
+  const Json* before = Find(request, {"oldObject"});
+  if (object == nullptr || !object->is_object() || before == nullptr || !before->is_object()) {
+    return Undecodable(400, "decode pod: request.object or request.oldObject is missing");
+  }
+  const auto had = DecisionsOf(*before);
+  const auto has = DecisionsOf(*object);
+  std::vector<std::string> changed;
+  for (const auto& [name, value] : has) {
+    auto it = had.find(name);
+    if (it == had.end() || it->second != value) changed.push_back(name);
+  }
+  for (const auto& [name, value] : had) {
+    if (!has.contains(name)) changed.push_back(name);
+  }
+  if (changed.empty()) return {};
+  if (config.deny_forged_annotations) {
+    return Deny("annotations that only the scheduler and the device plugin may change: " +
+                Joined(changed) + "; expected them as they are");
+  }
+  JsonPatch patch(*object);
+  Answer answer;
+  for (const std::string& name : changed) {
+    JsonPath path{"metadata", "annotations", name};
+    auto it = had.find(name);
+    if (it == had.end()) {
+      patch.Remove(path);
+    } else if (auto done = patch.Set(path, Json(it->second)); !done) {
+      return Undecodable(400, done.error().message);
+    }
+    answer.warnings.push_back("annotation " + name + (it == had.end() ? " removed" : " restored") +
+                              ": only the scheduler and the device plugin may change it");
+  }
+  answer.outcome = Outcome::kMutated;
+  answer.patch = patch.Text();
+  return answer;
+}
+
 ReviewResult Write(std::string_view api_version, std::string_view uid, const Answer& answer) {
   bool allowed = IsAllowed(answer.outcome);
   json::object status{{"code", answer.code}};
@@ -264,6 +340,12 @@ ReviewResult Review(std::string_view body, const AdmissionConfig& config) {
     return Write(version, "", Undecodable(400, "decode admission review: request is missing"));
   }
   std::string_view uid = StringAt(*request, {"uid"});
+  if (IsPodUpdate(*request)) {
+    ReviewResult result = Write(version, uid, DecideUpdate(*request, config));
+    result.pod = std::string(StringAt(*request, {"namespace"})) + "/" +
+                 std::string(StringAt(*request, {"name"}));
+    return result;
+  }
   if (!IsPodCreation(*request)) return Write(version, uid, Answer{});
 
   const Json* object = Find(*request, {"object"});

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "domain/model/pod.h"
 #include "domain/protocol/device_config.h"
@@ -18,7 +19,9 @@ struct AdmissionConfig {
   std::string scheduler_name;                     // "": spec.schedulerName is left alone
   bool force_overwrite_default_scheduler = true;  // take Pods of "default-scheduler"
   bool allow_privileged = false;                  // privileged containers beside a slice
-  bool deny_forged_annotations = false;           // refuse instead of removing them
+  bool deny_forged_annotations = false;           // refuse instead of removing or restoring them
+  // Users that may change a decision of a living Pod, beside the nodes; none: updates pass.
+  std::vector<std::string> decision_writers;
 };
 
 enum class Outcome : uint8_t {

@@ -54,6 +54,11 @@ Json Patched(const Json& object, const ReviewResult& result) {
   return applied.value_or(Json());
 }
 
+void Guarded(AdmissionConfig& config) {
+  config.decision_writers = {"system:serviceaccount:kube-system:hami-scheduler",
+                             "system:serviceaccount:kube-system:hami-device-plugin"};
+}
+
 struct Golden {
   const char* name;
   void (*configure)(AdmissionConfig&) = [](AdmissionConfig&) {};
@@ -89,10 +94,24 @@ const Golden kGoldens[] = {
     {"memory_in_bytes"},
     {"memory_negative"},
     {"count_fractional"},
+    {"share_of_no_card"},
     {"percentage_101"},
     {"cores_101"},
     {"wrong_type"},
     {"update_is_let_through"},
+    {"update_shrinks_the_share", Guarded},
+    {"update_shrinks_the_share_denied",
+     [](AdmissionConfig& c) {
+       Guarded(c);
+       c.deny_forged_annotations = true;
+     }},
+    {"update_forges_a_share", Guarded},
+    {"update_drops_every_annotation", Guarded},
+    {"update_of_status_forges", Guarded},
+    {"update_by_the_plugin", Guarded},
+    {"update_by_a_kubelet", Guarded},
+    {"update_of_the_users_own_annotations", Guarded},
+    {"update_without_writers"},
 };
 
 class GoldenTest : public testing::TestWithParam<Golden> {};

@@ -56,7 +56,7 @@ const Pod* Cluster::FindPod(const PodKey& key) const {
 }
 
 size_t Cluster::unreadable_pods() const {
-  size_t n = 0;
+  size_t n = altered_.size();
   for (const auto& [node, pods] : unreadable_) n += pods.size();
   return n;
 }
@@ -144,9 +144,11 @@ void Cluster::ApplyPod(Pod pod) {
   const std::string uid = pod.uid;
   if (!Relevant(pod) && ledger_.Find(uid) == nullptr) return;
   if (pod.Finished()) {
+    altered_.erase(uid);
     ClearUnreadable(uid);
     Free(uid);
   } else if (!pod.node_name.empty()) {
+    KeepDecision(pod);
     ApplyBoundPod(pod);
   }
   uids_[pod.key] = uid;
@@ -157,6 +159,39 @@ void Cluster::ApplyPod(Pod pod) {
 void Cluster::Free(const std::string& uid) {
   std::string node = ledger_.Release(uid);
   if (!node.empty()) events_.capacity_changed(node);
+}
+
+// A bound Pod keeps what it was given while it lives, whatever its annotations say later: a share
+// made smaller would be promised again while the containers still use it.
+void Cluster::KeepDecision(Pod& pod) {
+  const Claim* claim = ledger_.Find(pod.uid);
+  auto known = pods_.find(pod.uid);
+  if (claim == nullptr || claim->state != ClaimState::kBound || known == pods_.end()) return;
+  // Only what the watch has shown as bound here, and readable, is a decision to keep.
+  if (known->second.node_name != pod.node_name ||
+      known->second.Annotation(protocol::kVgpuNode) != pod.node_name || IsUnreadable(pod)) {
+    return;
+  }
+  std::string changed;
+  auto keep = [&](std::string_view key) {
+    const std::string& given = known->second.Annotation(key);
+    if (key.empty() || pod.Annotation(key) == given) return;
+    changed += (changed.empty() ? "" : ", ") + std::string(key);
+    pod.annotations.insert_or_assign(std::string(key), given);
+  };
+  keep(protocol::kVgpuNode);
+  for (const vendor::Vendor& v : vendor::AllVendors()) keep(v.keys.allocated);
+  if (changed.empty()) {
+    altered_.erase(pod.uid);
+    return;
+  }
+  std::string& noted = altered_[pod.uid];
+  if (noted == changed) return;
+  noted = changed;
+  LOG(kError, "bound pod's allocation was changed; its charge stays what the pod was given")
+      .Kv("pod", pod.key.Text())
+      .Kv("node", pod.node_name)
+      .Kv("annotations", changed);
 }
 
 void Cluster::ApplyBoundPod(const Pod& pod) {
@@ -183,6 +218,7 @@ void Cluster::ApplyBoundPod(const Pod& pod) {
 }
 
 void Cluster::DropPod(const std::string& uid) {
+  altered_.erase(uid);
   ClearUnreadable(uid);
   std::string freed = ledger_.Release(uid);
   if (auto it = pods_.find(uid); it != pods_.end()) {
@@ -192,6 +228,11 @@ void Cluster::DropPod(const std::string& uid) {
   }
   if (!freed.empty()) events_.capacity_changed(freed);
   events_.pod_gone(uid);
+}
+
+bool Cluster::IsUnreadable(const Pod& pod) const {
+  auto it = unreadable_.find(pod.node_name);
+  return it != unreadable_.end() && it->second.contains(pod.uid);
 }
 
 void Cluster::MarkUnreadable(const Pod& pod, const Error& error) {

@@ -53,6 +53,8 @@ class Cluster {
   // False while some bound Pod on the node cannot be read: its share is unknown, so nothing new
   // goes there.
   bool SafeNode(std::string_view node) const { return !unreadable_.contains(node); }
+  // Those, and Pods whose decision somebody changed after they were bound: what they were given
+  // is known and stays theirs.
   size_t unreadable_pods() const;
   const std::map<std::string, std::string, std::less<>>& undecodable_nodes() const {
     return undecodable_nodes_;
@@ -80,11 +82,13 @@ class Cluster {
   };
   void ApplyPod(Pod pod);
   void DropPod(const std::string& uid);
+  void KeepDecision(Pod& pod);
   void ApplyBoundPod(const Pod& pod);
   void Free(const std::string& uid);  // the Pod holds nothing any more
   void ApplyNode(const Node& node);
   void DropNode(const std::string& name);
   bool Relevant(const Pod& pod) const;
+  bool IsUnreadable(const Pod& pod) const;
   void MarkUnreadable(const Pod& pod, const Error& error);
   void ClearUnreadable(const std::string& uid);
 
@@ -102,7 +106,8 @@ class Cluster {
   std::map<std::string, std::string, std::less<>> node_inputs_;        // what the state was made of
   std::map<std::string, std::string, std::less<>> undecodable_nodes_;  // node -> error
   std::map<std::string, std::map<std::string, std::string>, std::less<>>
-      unreadable_;  // node -> uid -> error
+      unreadable_;                                           // node -> uid -> error
+  std::map<std::string, std::string, std::less<>> altered_;  // uid -> which annotations
 };
 
 }  // namespace hami::scheduler

@@ -85,6 +85,9 @@ class ServiceTest : public testing::Test {
                                uid + R"(","Node":"n1"})");
     return std::string(StringAt(r, {"Error"}));
   }
+  void Annotate(const std::string& pod, const std::string& annotations) {
+    server_.Patch(PathOf(pod), R"({"metadata":{"annotations":{)" + annotations + "}}}");
+  }
   // What the node's plugin and kubelet do.
   void Serve(const std::string& pod) {
     server_.Patch(PathOf(pod),
@@ -305,12 +308,43 @@ TEST_F(ServiceTest, UndecodableNodeIsOutAlone) {
 // Trap 2959: an allocation that cannot be read is simply not counted.
 TEST_F(ServiceTest, NodeWithAnUnreadableAllocationGetsNoNewPods) {
   Place("broken");
-  server_.Patch(
-      PathOf("broken"),
-      R"({"metadata":{"annotations":{"hami.io/vgpu-devices-allocated":"GPU-a,NVIDIA,1:;"}}})");
+  for (std::string text : {"GPU-a,NVIDIA,1:;", "garbage"}) {
+    service_.reset();  // nobody knows any more what the Pod was given
+    Annotate("broken", R"("hami.io/vgpu-devices-allocated":")" + text + "\"");
+    Start();
+    AwaitMetric(R"(hami_scheduler_undecodable_pods{zone="vGPU"} 1)");
+    AddPod("p" + std::to_string(text.size()));
+    Json answer = Filter("p" + std::to_string(text.size()));
+    EXPECT_EQ(StringAt(answer, {"FailedNodes", "n1"}), "node unregistered");
+  }
+}
+
+// Complaint: a bound Pod's annotation edited by hand freed its share, and the next Pod got the same
+// memory.
+TEST_F(ServiceTest, AllocationChangedAfterBindingFreesNothing) {
+  Place("first", "40960");
+  Place("second", "40960");
+  AwaitMetric(R"(hami_scheduler_reservations{state="bound",zone="vGPU"} 2)");
+  const std::string given = Allocated("first");
+  AddPod("third", "40960");
+  int changes = 0;
+  for (std::string change :
+       {R"("hami.io/vgpu-devices-allocated":"GPU-a,NVIDIA,1,0:;")",
+        R"("hami.io/vgpu-devices-allocated":"garbage")", R"("hami.io/vgpu-devices-allocated":null)",
+        R"("hami.io/vgpu-node":"elsewhere")", R"("hami.io/vgpu-node":null)"}) {
+    Annotate("first", change);
+    AwaitMetric(R"(hami_scheduler_undecodable_pods{zone="vGPU"} 1)");
+    EXPECT_EQ(StringAt(Filter("third"), {"FailedNodes", "n1"}), "CardInsufficientMemory") << change;
+    Annotate("first", R"("hami.io/vgpu-node":"n1","hami.io/vgpu-devices-allocated":")" + given +
+                          R"(","example.com/n":")" + std::to_string(++changes) + "\"");
+    AwaitMetric(R"(hami_scheduler_undecodable_pods{zone="vGPU"} 0)");
+  }
+  // The share comes free with the Pod, changed or not.
+  Annotate("first", R"("hami.io/vgpu-devices-allocated":"garbage")");
   AwaitMetric(R"(hami_scheduler_undecodable_pods{zone="vGPU"} 1)");
-  AddPod("p");
-  EXPECT_EQ(StringAt(Filter("p"), {"FailedNodes", "n1"}), "node unregistered");
+  server_.Delete(PathOf("first"));
+  AwaitMetric(R"(hami_scheduler_undecodable_pods{zone="vGPU"} 0)");
+  EXPECT_EQ(ToJson(*Find(Filter("third"), {"NodeNames"})), R"(["n1"])");
 }
 
 TEST_F(ServiceTest, WithoutCardsEveryNodeWillDo) {

@@ -120,10 +120,23 @@ TEST(NvidiaTest, AChangedLimitTakesItsRequestAlong) {
 
 TEST(NvidiaTest, ACountOfZeroIsNotARequest) {
   auto mutation =
-      MutatePod(PodOf({Asking({{"nvidia.com/gpu", "0"}, {"nvidia.com/gpumem", "5"}})}), Config());
+      MutatePod(PodOf({Asking({{"nvidia.com/gpu", "0"}, {"nvidia.com/gpumem", "0"}})}), Config());
   ASSERT_TRUE(mutation);
   EXPECT_FALSE(mutation->uses_cards);
   EXPECT_THAT(mutation->changes, IsEmpty());
+}
+
+// Complaint: "gpu: 0, gpumem: 3000" was admitted and stayed Pending at a scheduler that knows
+// neither.
+TEST(NvidiaTest, AShareOfNoCardIsDenied) {
+  EXPECT_EQ(
+      Denial({{"nvidia.com/gpu", "0"}, {"nvidia.com/gpumem", "3000"}}),
+      "container \"c\": nvidia.com/gpu \"0\": expected a whole number of cards from 1 to 1024 "
+      "beside nvidia.com/gpumem \"3000\", or no nvidia.com/gpumem");
+  for (std::string share : {"nvidia.com/gpumem-percentage", "nvidia.com/gpucores"}) {
+    EXPECT_THAT(Denial({{"nvidia.com/gpu", "0"}, {share, "1"}}), HasSubstr("beside " + share));
+    EXPECT_EQ(Denial({{"nvidia.com/gpu", "0"}, {share, "0"}}), "");
+  }
 }
 
 TEST(NvidiaTest, WithoutADefaultCountAShareAloneIsAWarning) {
