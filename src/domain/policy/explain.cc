@@ -35,7 +35,18 @@ struct Row {
   int64_t cards = 0;
   int64_t total_cards = 0;
   std::vector<std::string_view> nodes;
+  std::string detail;
 };
+
+// What about this reason the counts do not say; "" for most.
+std::string Detail(Reason reason, std::span<const NodeVerdict> refusals) {
+  for (const NodeVerdict& v : refusals) {
+    if (reason == Reason::kNodeUsageUnavailable && v.decisive == reason) {
+      return "the allocation of pod " + v.unreadable + " cannot be read";
+    }
+  }
+  return "";
+}
 
 std::vector<Row> Rows(std::span<const NodeVerdict> refusals) {
   std::map<Reason, Row> rows;
@@ -53,6 +64,7 @@ std::vector<Row> Rows(std::span<const NodeVerdict> refusals) {
   std::vector<Row> out;
   for (auto& [reason, row] : rows) {
     std::ranges::sort(row.nodes);
+    row.detail = Detail(reason, refusals);
     out.push_back(std::move(row));
   }
   std::ranges::stable_sort(
@@ -71,7 +83,7 @@ std::string NameList(const std::vector<std::string_view>& names, size_t shown) {
   return out;
 }
 
-// "CardInsufficientMemory: 6 of 8 cards on 2 nodes (n1, n2)"
+// "CardInsufficientMemory: 6 of 8 cards on 2 nodes (n1, n2)", and what there is to add.
 std::string RowText(const Row& row, size_t names) {
   std::string out(ReasonText(row.reason));
   out += ": ";
@@ -80,7 +92,8 @@ std::string RowText(const Row& row, size_t names) {
   }
   out += Count(static_cast<int64_t>(row.nodes.size()), "node");
   std::string list = NameList(row.nodes, names);
-  return list.empty() ? out : out + " (" + list + ")";
+  if (!list.empty()) out += " (" + list + ")";
+  return row.detail.empty() ? out : out + ": " + row.detail;
 }
 
 // How far one node was from taking the Pod; smaller is closer.
@@ -185,6 +198,8 @@ std::string_view ReasonText(Reason reason) {
       return "NodeFitPod";
     case Reason::kNodeUnregistered:
       return "node unregistered";
+    case Reason::kNodeUsageUnavailable:
+      return "node usage unavailable";
     case Reason::kCardNotHealth:
       return "CardNotHealth";
     case Reason::kCardCordoned:
@@ -223,6 +238,22 @@ std::string_view ReasonText(Reason reason) {
   return "NodeUnfitPod";
 }
 
+std::string FailedNodeText(const NodeVerdict& verdict) {
+  std::string out(ReasonText(verdict.decisive));
+  if (verdict.decisive != Reason::kNodeUsageUnavailable) return out;
+  return out + "; " + Detail(verdict.decisive, {&verdict, 1});
+}
+
+bool IsFailedNodeText(std::string_view text) {
+  for (size_t r = 0; r < kReasonCount; ++r) {
+    std::string_view word = ReasonText(static_cast<Reason>(r));
+    if (text.starts_with(word) && (text.size() == word.size() || text[word.size()] == ';')) {
+      return true;
+    }
+  }
+  return false;
+}
+
 std::string AskText(const ContainerRequest& ask) {
   std::string out = ask.memory_percent != 0
                         ? std::to_string(ask.memory_percent) + "% of a card's memory"
@@ -257,8 +288,11 @@ std::string NodeText(const PodRequest& request, const NodeVerdict& verdict) {
            std::to_string(verdict.total_cards) + " " + std::string(ReasonText(reason));
     any = true;
   }
-  if (!any) out += ReasonText(verdict.decisive);
   std::span<const NodeVerdict> one(&verdict, 1);
+  if (!any) {
+    out += ReasonText(verdict.decisive);
+    if (std::string detail = Detail(verdict.decisive, one); !detail.empty()) out += ": " + detail;
+  }
   if (verdict.decisive == Reason::kNodeInsufficientDevice) {
     out += " (" + Count(verdict.total_cards, "card") + ")";
   }

@@ -102,6 +102,25 @@ TEST(ExplainTest, OneNodeAtLength) {
   EXPECT_EQ(NodeText(many, FitNode(node, many).verdict), "n1: NodeInsufficientDevice (2 cards)");
 }
 
+// Complaint: a node that one Pod's unreadable annotation closes was called unregistered.
+TEST(ExplainTest, ANodeWithAnUnreadableAllocationNamesThePod) {
+  NodeVerdict verdict;
+  verdict.node = "n1";
+  verdict.decisive = Reason::kNodeUsageUnavailable;
+  verdict.unreadable = "team-a/odd";
+  PodRequest request = MakeRequest({{.memory = 1}});
+  EXPECT_THAT(RefusalText(request, {&verdict, 1}),
+              HasSubstr("node usage unavailable: 1 node (n1): the allocation of pod team-a/odd "
+                        "cannot be read"));
+  EXPECT_EQ(NodeText(request, verdict),
+            "n1: node usage unavailable: the allocation of pod team-a/odd cannot be read");
+  EXPECT_EQ(FailedNodeText(verdict),
+            "node usage unavailable; the allocation of pod team-a/odd cannot be read");
+  EXPECT_TRUE(IsFailedNodeText(FailedNodeText(verdict)));
+  EXPECT_TRUE(IsFailedNodeText("CardNotHealth"));
+  EXPECT_FALSE(IsFailedNodeText("Insufficient cpu"));
+}
+
 TEST(ExplainTest, SuccessReadsAsInTheReference) {
   NodeState a = MakeNode("n1", {{.id = "a", .used = {1, {4000}, {20}, 0}}});
   NodeState b = MakeNode("n2", {{.id = "b"}});

@@ -53,6 +53,8 @@ class Cluster {
   // False while some bound Pod on the node cannot be read: its share is unknown, so nothing new
   // goes there.
   bool SafeNode(std::string_view node) const { return !unreadable_.contains(node); }
+  // One such Pod, "namespace/name"; "" when there is none.
+  std::string UnreadablePodOn(std::string_view node) const;
   size_t unreadable_pods() const;
   const std::map<std::string, std::string, std::less<>>& undecodable_nodes() const {
     return undecodable_nodes_;

@@ -310,7 +310,8 @@ TEST_F(ServiceTest, NodeWithAnUnreadableAllocationGetsNoNewPods) {
       R"({"metadata":{"annotations":{"hami.io/vgpu-devices-allocated":"GPU-a,NVIDIA,1:;"}}})");
   AwaitMetric(R"(hami_scheduler_undecodable_pods{zone="vGPU"} 1)");
   AddPod("p");
-  EXPECT_EQ(StringAt(Filter("p"), {"FailedNodes", "n1"}), "node unregistered");
+  EXPECT_EQ(StringAt(Filter("p"), {"FailedNodes", "n1"}),
+            "node usage unavailable; the allocation of pod default/broken cannot be read");
 }
 
 TEST_F(ServiceTest, WithoutCardsEveryNodeWillDo) {
