@@ -68,6 +68,11 @@ struct NodeVerdict {
   Percent largest_free_cores;
   MiB largest_card;               // total memory of the largest such card
   std::string largest_card_type;  // its model
+  // What is there instead, of the first card refused for it: its model (with its mode where the Pod
+  // names modes), its UUID.
+  std::string wrong_type;
+  std::string wrong_uuid;
+  int numa_group = 0;  // kNumaNotFit: most cards of one NUMA node that passed every test
   bool operator==(const NodeVerdict&) const = default;
 };
 

@@ -38,17 +38,88 @@ struct Row {
   std::string detail;
 };
 
-// What about this reason the counts do not say; "" for most.
-std::string Detail(Reason reason, std::span<const NodeVerdict> refusals) {
-  for (const NodeVerdict& v : refusals) {
-    if (reason == Reason::kNodeUsageUnavailable && v.decisive == reason) {
-      return "the allocation of pod " + v.unreadable + " cannot be read";
-    }
+constexpr size_t kMaxItems = 3;
+constexpr size_t kMaxItemText = 64;
+
+// "a, b and 2 more"; users write these words, so each is cut at 64 bytes.
+std::string Items(const std::vector<std::string>& items) {
+  std::string out;
+  for (size_t i = 0; i < std::min(kMaxItems, items.size()); ++i) {
+    out += (i == 0 ? "" : ", ") + items[i].substr(0, kMaxItemText);
+    if (items[i].size() > kMaxItemText) out += "...";
   }
-  return "";
+  if (items.size() > kMaxItems) out += " and " + std::to_string(items.size() - kMaxItems) + " more";
+  return out;
 }
 
-std::vector<Row> Rows(std::span<const NodeVerdict> refusals) {
+// "asks for type h100, not type a100, there is Model X": wanted and unwanted words of one kind.
+std::string AgainstText(const std::string& kind, const std::vector<std::string>& use,
+                        const std::vector<std::string>& nouse, const std::string& more,
+                        const std::vector<std::string>& there) {
+  std::string out;
+  auto add = [&](const std::string& text) { out += (out.empty() ? "asks for " : ", ") + text; };
+  if (!use.empty()) add(kind + " " + Items(use));
+  if (!nouse.empty()) add("not " + kind + " " + Items(nouse));
+  if (!more.empty()) add(more);
+  if (!there.empty()) out += ", there is " + Items(there);
+  return out;
+}
+
+// What stood in the way on each node, once.
+std::vector<std::string> There(std::span<const NodeVerdict> refusals,
+                               std::string NodeVerdict::*what) {
+  std::vector<std::string> out;
+  for (const NodeVerdict& v : refusals) {
+    if (!(v.*what).empty() && std::ranges::find(out, v.*what) == out.end()) out.push_back(v.*what);
+  }
+  return out;
+}
+
+std::string NumaText(const ContainerRequest& ask, std::span<const NodeVerdict> refusals) {
+  int most = 0;
+  for (const NodeVerdict& v : refusals) most = std::max(most, v.numa_group);
+  return "asks " + Count(ask.count, "card") + " of one NUMA node, at most " + std::to_string(most) +
+         " are free on one";
+}
+
+std::string TooFewText(const ContainerRequest& ask, std::span<const NodeVerdict> refusals) {
+  int most = 0;
+  for (const NodeVerdict& v : refusals) {
+    if (v.decisive == Reason::kNodeInsufficientDevice) most = std::max(most, v.total_cards);
+  }
+  return "asks " + Count(ask.count, "card") + ", there are at most " + std::to_string(most);
+}
+
+// What was asked for and what is there, where neither the counts nor the closest miss say it.
+std::string Detail(const PodRequest& request, Reason reason,
+                   std::span<const NodeVerdict> refusals) {
+  auto met = std::ranges::find_if(
+      refusals, [&](const NodeVerdict& v) { return v.decisive == reason || v.cards[reason] > 0; });
+  if (met == refusals.end()) return "";
+  if (reason == Reason::kNodeUsageUnavailable) {
+    return "the allocation of pod " + met->unreadable + " cannot be read";
+  }
+  const ContainerRequest* ask = AskOf(request, *met);
+  if (ask == nullptr) return "";
+  const CardSelector& select = request.vendors[static_cast<size_t>(met->vendor)].select;
+  switch (reason) {
+    case Reason::kCardTypeMismatch:
+      return AgainstText("type", select.use_types, select.nouse_types,
+                         select.modes ? "mode " + select.modes->substr(0, kMaxItemText) : "",
+                         There(refusals, &NodeVerdict::wrong_type));
+    case Reason::kCardUuidMismatch:
+      return AgainstText("card", select.use_uuids, select.nouse_uuids, "",
+                         There(refusals, &NodeVerdict::wrong_uuid));
+    case Reason::kNumaNotFit:
+      return NumaText(*ask, refusals);
+    case Reason::kNodeInsufficientDevice:
+      return TooFewText(*ask, refusals);
+    default:
+      return "";
+  }
+}
+
+std::vector<Row> Rows(const PodRequest& request, std::span<const NodeVerdict> refusals) {
   std::map<Reason, Row> rows;
   for (const NodeVerdict& v : refusals) {
     for (size_t r = 0; r < kReasonCount; ++r) {
@@ -64,7 +135,7 @@ std::vector<Row> Rows(std::span<const NodeVerdict> refusals) {
   std::vector<Row> out;
   for (auto& [reason, row] : rows) {
     std::ranges::sort(row.nodes);
-    row.detail = Detail(reason, refusals);
+    row.detail = Detail(request, reason, refusals);
     out.push_back(std::move(row));
   }
   std::ranges::stable_sort(
@@ -241,7 +312,7 @@ std::string_view ReasonText(Reason reason) {
 std::string FailedNodeText(const NodeVerdict& verdict) {
   std::string out(ReasonText(verdict.decisive));
   if (verdict.decisive != Reason::kNodeUsageUnavailable) return out;
-  return out + "; " + Detail(verdict.decisive, {&verdict, 1});
+  return out + "; " + Detail({}, verdict.decisive, {&verdict, 1});
 }
 
 bool IsFailedNodeText(std::string_view text) {
@@ -268,7 +339,7 @@ std::string RefusalText(const PodRequest& request, std::span<const NodeVerdict> 
   std::string too_large = TooLargeText(request, refusals);
   std::string tail = too_large.empty() ? ClosestText(request, refusals) : too_large;
   tail += MigText(refusals);
-  std::vector<Row> rows = Rows(refusals);
+  std::vector<Row> rows = Rows(request, refusals);
   for (size_t names : {kMaxNames, size_t{5}, size_t{2}, size_t{1}, size_t{0}}) {
     std::string text = Compose(head, rows, tail, names);
     if (text.size() <= kMaxEventText) return text;
@@ -280,21 +351,22 @@ std::string RefusalText(const PodRequest& request, std::span<const NodeVerdict> 
 
 std::string NodeText(const PodRequest& request, const NodeVerdict& verdict) {
   std::string out = verdict.node + ": ";
+  std::span<const NodeVerdict> one(&verdict, 1);
   bool any = false;
   for (size_t r = 0; r < kReasonCount; ++r) {
     auto reason = static_cast<Reason>(r);
     if (verdict.cards[reason] == 0) continue;
     out += (any ? ", " : "") + std::to_string(verdict.cards[reason]) + "/" +
            std::to_string(verdict.total_cards) + " " + std::string(ReasonText(reason));
+    if (std::string detail = Detail(request, reason, one); !detail.empty()) {
+      out += " (" + detail + ")";
+    }
     any = true;
   }
-  std::span<const NodeVerdict> one(&verdict, 1);
   if (!any) {
     out += ReasonText(verdict.decisive);
-    if (std::string detail = Detail(verdict.decisive, one); !detail.empty()) out += ": " + detail;
-  }
-  if (verdict.decisive == Reason::kNodeInsufficientDevice) {
-    out += " (" + Count(verdict.total_cards, "card") + ")";
+    std::string detail = Detail(request, verdict.decisive, one);
+    if (!detail.empty()) out += ": " + detail;
   }
   std::string too_large = TooLargeText(request, one);
   return out + (too_large.empty() ? ClosestText(request, one) : too_large) + MigText(one);
