@@ -20,7 +20,8 @@ namespace hami {
 // (6.2).
 enum class Reason : uint8_t {
   kFits,
-  kNodeUnregistered,  // "node unregistered"
+  kNodeUnregistered,      // "node unregistered"
+  kNodeUsageUnavailable,  // cards, but what some Pod holds of them cannot be read
   kCardNotHealth,
   kCardCordoned,
   kCardTypeMismatch,
@@ -57,6 +58,7 @@ class ReasonCounts {
 struct NodeVerdict {
   std::string node;
   Reason decisive = Reason::kFits;  // most frequent, ties in enum order
+  std::string unreadable;           // kNodeUsageUnavailable: the Pod, "namespace/name"
   ReasonCounts cards;               // cards per reason
   int total_cards = 0;              // of the vendor asked for
   int container = -1;               // index into Pod::containers
@@ -66,6 +68,11 @@ struct NodeVerdict {
   Percent largest_free_cores;
   MiB largest_card;               // total memory of the largest such card
   std::string largest_card_type;  // its model
+  // What is there instead, of the first card refused for it: its model (with its mode where the Pod
+  // names modes), its UUID.
+  std::string wrong_type;
+  std::string wrong_uuid;
+  int numa_group = 0;  // kNumaNotFit: most cards of one NUMA node that passed every test
   bool operator==(const NodeVerdict&) const = default;
 };
 

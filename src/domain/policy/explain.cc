@@ -35,9 +35,91 @@ struct Row {
   int64_t cards = 0;
   int64_t total_cards = 0;
   std::vector<std::string_view> nodes;
+  std::string detail;
 };
 
-std::vector<Row> Rows(std::span<const NodeVerdict> refusals) {
+constexpr size_t kMaxItems = 3;
+constexpr size_t kMaxItemText = 64;
+
+// "a, b and 2 more"; users write these words, so each is cut at 64 bytes.
+std::string Items(const std::vector<std::string>& items) {
+  std::string out;
+  for (size_t i = 0; i < std::min(kMaxItems, items.size()); ++i) {
+    out += (i == 0 ? "" : ", ") + items[i].substr(0, kMaxItemText);
+    if (items[i].size() > kMaxItemText) out += "...";
+  }
+  if (items.size() > kMaxItems) out += " and " + std::to_string(items.size() - kMaxItems) + " more";
+  return out;
+}
+
+// "asks for type h100, not type a100, there is Model X": wanted and unwanted words of one kind.
+std::string AgainstText(const std::string& kind, const std::vector<std::string>& use,
+                        const std::vector<std::string>& nouse, const std::string& more,
+                        const std::vector<std::string>& there) {
+  std::string out;
+  auto add = [&](const std::string& text) { out += (out.empty() ? "asks for " : ", ") + text; };
+  if (!use.empty()) add(kind + " " + Items(use));
+  if (!nouse.empty()) add("not " + kind + " " + Items(nouse));
+  if (!more.empty()) add(more);
+  if (!there.empty()) out += ", there is " + Items(there);
+  return out;
+}
+
+// What stood in the way on each node, once.
+std::vector<std::string> There(std::span<const NodeVerdict> refusals,
+                               std::string NodeVerdict::*what) {
+  std::vector<std::string> out;
+  for (const NodeVerdict& v : refusals) {
+    if (!(v.*what).empty() && std::ranges::find(out, v.*what) == out.end()) out.push_back(v.*what);
+  }
+  return out;
+}
+
+std::string NumaText(const ContainerRequest& ask, std::span<const NodeVerdict> refusals) {
+  int most = 0;
+  for (const NodeVerdict& v : refusals) most = std::max(most, v.numa_group);
+  return "asks " + Count(ask.count, "card") + " of one NUMA node, at most " + std::to_string(most) +
+         " are free on one";
+}
+
+std::string TooFewText(const ContainerRequest& ask, std::span<const NodeVerdict> refusals) {
+  int most = 0;
+  for (const NodeVerdict& v : refusals) {
+    if (v.decisive == Reason::kNodeInsufficientDevice) most = std::max(most, v.total_cards);
+  }
+  return "asks " + Count(ask.count, "card") + ", there are at most " + std::to_string(most);
+}
+
+// What was asked for and what is there, where neither the counts nor the closest miss say it.
+std::string Detail(const PodRequest& request, Reason reason,
+                   std::span<const NodeVerdict> refusals) {
+  auto met = std::ranges::find_if(
+      refusals, [&](const NodeVerdict& v) { return v.decisive == reason || v.cards[reason] > 0; });
+  if (met == refusals.end()) return "";
+  if (reason == Reason::kNodeUsageUnavailable) {
+    return "the allocation of pod " + met->unreadable + " cannot be read";
+  }
+  const ContainerRequest* ask = AskOf(request, *met);
+  if (ask == nullptr) return "";
+  const CardSelector& select = request.vendors[static_cast<size_t>(met->vendor)].select;
+  switch (reason) {
+    case Reason::kCardTypeMismatch:
+      return AgainstText("type", select.use_types, select.nouse_types,
+                         select.modes ? "mode " + select.modes->substr(0, kMaxItemText) : "",
+                         There(refusals, &NodeVerdict::wrong_type));
+    case Reason::kCardUuidMismatch:
+      return AgainstText("card", select.use_uuids, select.nouse_uuids, "",
+                         There(refusals, &NodeVerdict::wrong_uuid));
+    case Reason::kNumaNotFit:
+      return NumaText(*ask, refusals);
+    case Reason::kNodeInsufficientDevice:
+      return TooFewText(*ask, refusals);
+    default:
+      return "";
+  }
+}
+
+std::vector<Row> Rows(const PodRequest& request, std::span<const NodeVerdict> refusals) {
   std::map<Reason, Row> rows;
   for (const NodeVerdict& v : refusals) {
     for (size_t r = 0; r < kReasonCount; ++r) {
@@ -53,6 +135,7 @@ std::vector<Row> Rows(std::span<const NodeVerdict> refusals) {
   std::vector<Row> out;
   for (auto& [reason, row] : rows) {
     std::ranges::sort(row.nodes);
+    row.detail = Detail(request, reason, refusals);
     out.push_back(std::move(row));
   }
   std::ranges::stable_sort(
@@ -71,7 +154,7 @@ std::string NameList(const std::vector<std::string_view>& names, size_t shown) {
   return out;
 }
 
-// "CardInsufficientMemory: 6 of 8 cards on 2 nodes (n1, n2)"
+// "CardInsufficientMemory: 6 of 8 cards on 2 nodes (n1, n2)", and what there is to add.
 std::string RowText(const Row& row, size_t names) {
   std::string out(ReasonText(row.reason));
   out += ": ";
@@ -80,7 +163,8 @@ std::string RowText(const Row& row, size_t names) {
   }
   out += Count(static_cast<int64_t>(row.nodes.size()), "node");
   std::string list = NameList(row.nodes, names);
-  return list.empty() ? out : out + " (" + list + ")";
+  if (!list.empty()) out += " (" + list + ")";
+  return row.detail.empty() ? out : out + ": " + row.detail;
 }
 
 // How far one node was from taking the Pod; smaller is closer.
@@ -185,6 +269,8 @@ std::string_view ReasonText(Reason reason) {
       return "NodeFitPod";
     case Reason::kNodeUnregistered:
       return "node unregistered";
+    case Reason::kNodeUsageUnavailable:
+      return "node usage unavailable";
     case Reason::kCardNotHealth:
       return "CardNotHealth";
     case Reason::kCardCordoned:
@@ -223,6 +309,22 @@ std::string_view ReasonText(Reason reason) {
   return "NodeUnfitPod";
 }
 
+std::string FailedNodeText(const NodeVerdict& verdict) {
+  std::string out(ReasonText(verdict.decisive));
+  if (verdict.decisive != Reason::kNodeUsageUnavailable) return out;
+  return out + "; " + Detail({}, verdict.decisive, {&verdict, 1});
+}
+
+bool IsFailedNodeText(std::string_view text) {
+  for (size_t r = 0; r < kReasonCount; ++r) {
+    std::string_view word = ReasonText(static_cast<Reason>(r));
+    if (text.starts_with(word) && (text.size() == word.size() || text[word.size()] == ';')) {
+      return true;
+    }
+  }
+  return false;
+}
+
 std::string AskText(const ContainerRequest& ask) {
   std::string out = ask.memory_percent != 0
                         ? std::to_string(ask.memory_percent) + "% of a card's memory"
@@ -237,7 +339,7 @@ std::string RefusalText(const PodRequest& request, std::span<const NodeVerdict> 
   std::string too_large = TooLargeText(request, refusals);
   std::string tail = too_large.empty() ? ClosestText(request, refusals) : too_large;
   tail += MigText(refusals);
-  std::vector<Row> rows = Rows(refusals);
+  std::vector<Row> rows = Rows(request, refusals);
   for (size_t names : {kMaxNames, size_t{5}, size_t{2}, size_t{1}, size_t{0}}) {
     std::string text = Compose(head, rows, tail, names);
     if (text.size() <= kMaxEventText) return text;
@@ -249,18 +351,22 @@ std::string RefusalText(const PodRequest& request, std::span<const NodeVerdict> 
 
 std::string NodeText(const PodRequest& request, const NodeVerdict& verdict) {
   std::string out = verdict.node + ": ";
+  std::span<const NodeVerdict> one(&verdict, 1);
   bool any = false;
   for (size_t r = 0; r < kReasonCount; ++r) {
     auto reason = static_cast<Reason>(r);
     if (verdict.cards[reason] == 0) continue;
     out += (any ? ", " : "") + std::to_string(verdict.cards[reason]) + "/" +
            std::to_string(verdict.total_cards) + " " + std::string(ReasonText(reason));
+    if (std::string detail = Detail(request, reason, one); !detail.empty()) {
+      out += " (" + detail + ")";
+    }
     any = true;
   }
-  if (!any) out += ReasonText(verdict.decisive);
-  std::span<const NodeVerdict> one(&verdict, 1);
-  if (verdict.decisive == Reason::kNodeInsufficientDevice) {
-    out += " (" + Count(verdict.total_cards, "card") + ")";
+  if (!any) {
+    out += ReasonText(verdict.decisive);
+    std::string detail = Detail(request, verdict.decisive, one);
+    if (!detail.empty()) out += ": " + detail;
   }
   std::string too_large = TooLargeText(request, one);
   return out + (too_large.empty() ? ClosestText(request, one) : too_large) + MigText(one);

@@ -14,8 +14,14 @@ namespace hami::policy {
 
 inline constexpr size_t kMaxEventText = 1024;
 
-// The fixed vocabulary: "CardInsufficientMemory", "node unregistered", ... What FailedNodes holds.
+// The fixed vocabulary: "CardInsufficientMemory", "node unregistered", ...
 std::string_view ReasonText(Reason reason);
+
+// What FailedNodes holds: the decisive reason's word alone, so that kube-scheduler can fold equal
+// ones; where a Pod's allocation cannot be read, "; " and that Pod follow.
+std::string FailedNodeText(const NodeVerdict& verdict);
+// Could FailedNodeText have said so?
+bool IsFailedNodeText(std::string_view text);
 
 // The Event of a Pod that fits nowhere: cards and nodes per reason, the closest miss with the
 // missing amount, and the largest card when the Pod asks for more than any card has. At most 1,024

@@ -99,7 +99,69 @@ TEST(ExplainTest, OneNodeAtLength) {
       "n1: 1/2 CardNotHealth, 1/2 CardInsufficientCore; closest: n1 lacks 1 core (100 free on "
       "its best card)");
   PodRequest many = MakeRequest({{.count = 3}});
-  EXPECT_EQ(NodeText(many, FitNode(node, many).verdict), "n1: NodeInsufficientDevice (2 cards)");
+  EXPECT_EQ(NodeText(many, FitNode(node, many).verdict),
+            "n1: NodeInsufficientDevice: asks 3 cards, there are at most 2");
+}
+
+// Complaint: refusals named neither what was asked for nor what is there.
+TEST(ExplainTest, ARefusalNamesWhatIsAskedForAndWhatIsThere) {
+  NodeState a = MakeNode("n1", {{.id = "GPU-a", .numa = 0, .type = "NVIDIA A100"},
+                                {.id = "GPU-b", .numa = 1, .type = "NVIDIA A100"}});
+  NodeState b = MakeNode("n2", {{.id = "GPU-c", .type = "NVIDIA L4"}});
+  PodRequest request = MakeRequest({{.memory = 1}});
+  request.vendors[0].select.use_types = {"h100", "h800"};
+  request.vendors[0].select.nouse_types = {"a100"};
+  EXPECT_THAT(Refused({a, b}, request),
+              HasSubstr("CardTypeMismatch: 3 of 3 cards on 2 nodes (n1, n2): asks for type h100, "
+                        "h800, not type a100, there is NVIDIA A100, NVIDIA L4"));
+  EXPECT_EQ(NodeText(request, FitNode(b, request).verdict),
+            "n2: 1/1 CardTypeMismatch (asks for type h100, h800, not type a100, there is "
+            "NVIDIA L4)");
+
+  request.vendors[0].select = {.modes = "mps"};
+  EXPECT_THAT(Refused({b}, request), HasSubstr("asks for mode mps, there is NVIDIA L4 in mode "
+                                               "hami-core"));
+  request.vendors[0].select = {.use_uuids = {"GPU-gone"}};
+  EXPECT_THAT(Refused({a}, request),
+              HasSubstr("CardUuidMismatch: 2 of 2 cards on 1 node (n1): asks for card GPU-gone, "
+                        "there is GPU-a"));
+
+  PodRequest pair = MakeRequest({{.count = 2, .memory = 1}});
+  pair.numa_bind = true;
+  EXPECT_THAT(Refused({a}, pair), HasSubstr("NumaNotFit: 2 of 2 cards on 1 node (n1): asks 2 "
+                                            "cards of one NUMA node, at most 1 are free on one"));
+  EXPECT_THAT(Refused({a, b}, MakeRequest({{.count = 8}})),
+              HasSubstr("NodeInsufficientDevice: 2 nodes (n1, n2): asks 8 cards, there are at most "
+                        "2"));
+}
+
+TEST(ExplainTest, LongListsOfWishesAreCut) {
+  PodRequest request = MakeRequest({{.memory = 1}});
+  for (int i = 0; i < 50; ++i) {
+    request.vendors[0].select.use_uuids.push_back(std::string(200, 'u') + std::to_string(i));
+  }
+  std::string text = Refused({MakeNode("n1", {{.id = "a"}})}, request);
+  EXPECT_LE(text.size(), kMaxEventText);
+  EXPECT_THAT(text, HasSubstr("uuu... and 47 more, there is a"));
+}
+
+// Complaint: a node that one Pod's unreadable annotation closes was called unregistered.
+TEST(ExplainTest, ANodeWithAnUnreadableAllocationNamesThePod) {
+  NodeVerdict verdict;
+  verdict.node = "n1";
+  verdict.decisive = Reason::kNodeUsageUnavailable;
+  verdict.unreadable = "team-a/odd";
+  PodRequest request = MakeRequest({{.memory = 1}});
+  EXPECT_THAT(RefusalText(request, {&verdict, 1}),
+              HasSubstr("node usage unavailable: 1 node (n1): the allocation of pod team-a/odd "
+                        "cannot be read"));
+  EXPECT_EQ(NodeText(request, verdict),
+            "n1: node usage unavailable: the allocation of pod team-a/odd cannot be read");
+  EXPECT_EQ(FailedNodeText(verdict),
+            "node usage unavailable; the allocation of pod team-a/odd cannot be read");
+  EXPECT_TRUE(IsFailedNodeText(FailedNodeText(verdict)));
+  EXPECT_TRUE(IsFailedNodeText("CardNotHealth"));
+  EXPECT_FALSE(IsFailedNodeText("Insufficient cpu"));
 }
 
 TEST(ExplainTest, SuccessReadsAsInTheReference) {

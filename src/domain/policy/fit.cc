@@ -34,6 +34,11 @@ bool AcceptsUuid(const CardSelector& select, const Device& device) {
   return !lists(select.nouse_uuids);
 }
 
+// What stands against the words of `select`.
+std::string TypeText(const CardSelector& select, const Device& device) {
+  return select.modes ? device.type + " in mode " + device.mode : device.type;
+}
+
 MiB MemoryOf(const ContainerRequest& ask, const Device& device) {
   if (ask.memory_percent == 0) return ask.memory;
   return {device.memory.value * ask.memory_percent / 100};
@@ -276,8 +281,13 @@ void Fitter::Refuse(size_t container, const ContainerRequest& ask, NodeVerdict& 
   verdict.total_cards = total;
   for (size_t i = 0; i < set_->devices.size(); ++i) {
     const Device& device = set_->devices[i];
-    if (!device.healthy || !AcceptsType(wanted_->select, device) ||
-        !AcceptsUuid(wanted_->select, device)) {
+    if (!device.healthy) continue;
+    if (!AcceptsType(wanted_->select, device)) {
+      if (verdict.wrong_type.empty()) verdict.wrong_type = TypeText(wanted_->select, device);
+      continue;
+    }
+    if (!AcceptsUuid(wanted_->select, device)) {
+      if (verdict.wrong_uuid.empty()) verdict.wrong_uuid = device.id;
       continue;
     }
     const DeviceUsage& used = s_.usage[i];
@@ -296,6 +306,10 @@ void Fitter::Refuse(size_t container, const ContainerRequest& ask, NodeVerdict& 
   verdict.free_cards = static_cast<int>(s_.candidates.size());
   if (verdict.free_cards >= ask.count) {
     verdict.cards[Reason::kNumaNotFit] = verdict.free_cards;
+    for (const Candidate& one : s_.candidates) {
+      auto group = std::ranges::count(s_.candidates, one.numa, &Candidate::numa);
+      verdict.numa_group = std::max(verdict.numa_group, static_cast<int>(group));
+    }
   } else if (verdict.free_cards > 0) {
     verdict.cards[Reason::kAllocatedCardsInsufficientRequest] = verdict.free_cards;
   }

@@ -50,6 +50,7 @@ DeviceUsage* UsageOf(NodeState& state, std::string_view uuid) {
 void AddPod(const Pod& pod, const protocol::DeviceConfig& config, NodePicture& picture) {
   auto shares = vendor::AllocatedShares(pod, config);
   if (!shares) {
+    picture.unreadable = pod.key.Text();
     picture.problems.push_back("what pod " + pod.key.Text() +
                                " holds cannot be read: " + shares.error().message);
     return;
@@ -197,7 +198,10 @@ std::vector<NodePicture> BuildNodes(const std::vector<Node>& nodes, const std::v
     NodePicture& picture = pictures[node.name];
     vendor::NodeView view = vendor::ReadNode(node, config);
     picture.state = std::move(view.state);
-    for (const Error& problem : view.problems) picture.problems.push_back(problem.message);
+    for (const Error& problem : view.problems) {
+      picture.unregistered = problem.message;
+      picture.problems.push_back(problem.message);
+    }
     CheckOffered(node, config, picture);
     picture.lock = LockText(node);
   }
@@ -229,13 +233,17 @@ Result<Cluster> LoadCluster(const ApiCall& api, const LoadOptions& options) {
   std::vector<Node> nodes;
   for (const Json& item : *node_items) {
     auto node = protocol::DecodeNode(ToJson(item));
-    if (node)
-      nodes.push_back(std::move(*node));
-    else
+    if (!node) {
       cluster.notes.push_back("a node cannot be read: " + node.error().message);
+      continue;
+    }
+    cluster.facts[node->name].object = item;
+    nodes.push_back(std::move(*node));
   }
   std::vector<Pod> pods;
   for (const Json& item : pod_items ? *pod_items : std::vector<Json>()) {
+    auto facts = cluster.facts.find(StringAt(item, {"spec", "nodeName"}));
+    if (facts != cluster.facts.end()) AddUser(facts->second, item);
     auto pod = protocol::DecodePod(item);
     if (pod)
       pods.push_back(std::move(*pod));

@@ -19,6 +19,7 @@
 #include "domain/policy/compile.h"
 #include "domain/protocol/device_config.h"
 #include "platform/kube/client.h"
+#include "services/cli/kube_scheduler.h"
 
 namespace hami::cli {
 
@@ -34,6 +35,8 @@ struct NodePicture {
   NodeState state;
   std::map<std::string, std::vector<Holder>, std::less<>> holders;  // by card UUID, in Pod order
   std::string lock;                   // "held by ns/pod since ...", "" when free
+  std::string unregistered;           // why its registration cannot be read; "" when it can
+  std::string unreadable;             // a Pod there whose share cannot be read; "" for none
   std::vector<std::string> problems;  // sentences: what is wrong with this node's cards
 };
 
@@ -52,7 +55,8 @@ struct Install {
 
 struct Cluster {
   protocol::DeviceConfig devices;
-  std::vector<NodePicture> nodes;  // those with cards or problems, by name
+  std::vector<NodePicture> nodes;                       // those with cards or problems, by name
+  std::map<std::string, NodeFacts, std::less<>> facts;  // of every node, by name
   Install install;
   bool nodes_known = true;         // false: we may not list Nodes
   std::vector<std::string> notes;  // what could not be looked at, and what that means

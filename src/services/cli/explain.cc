@@ -4,7 +4,6 @@
 #include <optional>
 
 #include "domain/policy/explain.h"
-#include "domain/policy/fit.h"
 #include "domain/protocol/bind_state.h"
 #include "domain/protocol/names.h"
 #include "domain/protocol/objects.h"
@@ -52,96 +51,6 @@ std::string MissedWebhook(const Pod& pod, std::string_view namespace_label,
            "(failurePolicy is Ignore), or its selectors leave this namespace out";
   }
   return "the webhook vgpu.hami.io was not asked, or left the pod alone";
-}
-
-// One share of the container, alone: what a single card is tested with.
-PodRequest OneShare(PodRequest request, size_t vendor, size_t container) {
-  for (size_t v = 0; v < request.vendors.size(); ++v) {
-    for (size_t c = 0; c < request.vendors[v].containers.size(); ++c) {
-      int32_t& count = request.vendors[v].containers[c].count;
-      count = v == vendor && c == container ? std::min(count, 1) : 0;
-    }
-  }
-  return request;
-}
-
-// The card's own reason, not what it does to the node as a whole.
-std::string CardWord(const NodeVerdict& verdict) {
-  for (size_t i = 0; i < kReasonCount; ++i) {
-    auto reason = static_cast<Reason>(i);
-    if (verdict.cards[reason] > 0 && reason != Reason::kAllocatedCardsInsufficientRequest) {
-      return std::string(policy::ReasonText(reason));
-    }
-  }
-  return std::string(policy::ReasonText(verdict.decisive));
-}
-
-// Why no share fits on the card; "" when one of every container that asks does.
-std::string CardReason(const NodeState& node, const std::string& word, size_t index,
-                       const PodRequest& request) {
-  NodeState alone;
-  alone.name = node.name;
-  alone.cordoned = node.cordoned;
-  const CardSet& set = node.cards.find(word)->second;
-  alone.cards[word].devices = {set.devices[index]};
-  alone.cards[word].usage = {set.usage[index]};
-  for (size_t v = 0; v < request.vendors.size(); ++v) {
-    if (request.vendors[v].word != word) continue;
-    for (size_t c = 0; c < request.vendors[v].containers.size(); ++c) {
-      if (request.vendors[v].containers[c].count == 0) continue;
-      policy::FitResult result = policy::FitNode(alone, OneShare(request, v, c));
-      if (result.placement) continue;
-      return CardWord(result.verdict);
-    }
-  }
-  return "";
-}
-
-std::vector<CardAnswer> AnswerCards(const NodeState& node, const PodRequest& request) {
-  std::vector<CardAnswer> answers;
-  for (const VendorRequest& asked : request.vendors) {
-    auto set = node.cards.find(asked.word);
-    if (set == node.cards.end()) continue;
-    for (size_t i = 0; i < set->second.devices.size(); ++i) {
-      const Device& device = set->second.devices[i];
-      answers.push_back({.uuid = device.id,
-                         .model = device.type,
-                         .index = device.index,
-                         .reason = CardReason(node, asked.word, i, request),
-                         .used = set->second.usage[i],
-                         .total = {device.count, device.memory, device.cores}});
-    }
-  }
-  return answers;
-}
-
-// The scheduler's decision on the picture as it is; true when some node would do.
-bool Try(const Cluster& cluster, const PodRequest& request, Explanation& out) {
-  std::vector<const NodeState*> states;
-  for (const NodePicture& node : cluster.nodes) states.push_back(&node.state);
-  policy::Decision decision = policy::Decide(states, request);
-  for (const NodePicture& node : cluster.nodes) {
-    NodeAnswer answer;
-    answer.name = node.state.name;
-    answer.lock = node.lock;
-    auto fitting =
-        std::ranges::find(decision.fitting, answer.name, &std::pair<std::string, double>::first);
-    if (fitting != decision.fitting.end()) {
-      answer.fits = true;
-      answer.score = fitting->second;
-    }
-    auto refusal = std::ranges::find(decision.refusals, answer.name, &NodeVerdict::node);
-    if (refusal != decision.refusals.end()) answer.text = policy::NodeText(request, *refusal);
-    answer.cards = AnswerCards(node.state, request);
-    out.nodes.push_back(std::move(answer));
-  }
-  if (decision.placement) {
-    out.findings.push_back(policy::SuccessText(decision));
-    return true;
-  }
-  out.findings.push_back(cluster.nodes.empty() ? "no node registers cards"
-                                               : policy::RefusalText(request, decision.refusals));
-  return false;
 }
 
 void AddAsks(const PodRequest& request, Explanation& out) {
@@ -245,6 +154,43 @@ void ExplainNotMutated(const PodInput& input, const Pod& pod, const Cluster& clu
   out.findings.emplace_back("when that is put right, delete the pod and create it again");
 }
 
+// What kube-scheduler said when it last found no node.
+struct LastWord {
+  std::string message;
+  std::optional<WallTime> when;
+};
+
+LastWord LastWordOf(const PodInput& input) {
+  LastWord out{std::string(UnscheduledMessage(input.object)), std::nullopt};
+  bool condition = !out.message.empty();
+  for (const PodEvent& event : input.events) {  // oldest first
+    if (event.reason != "FailedScheduling") continue;
+    // The condition is the later of the two: it is written at every attempt, Events are folded.
+    if (!condition) out.message = event.message;
+    if (out.message == event.message) out.when = event.last;
+  }
+  return out;
+}
+
+// Puts kube-scheduler's own words first where they name other reasons than ours. True when some of
+// those are not what its tests, made again on the present state, would say.
+bool AddLastWord(const PodInput& input, const Cluster& cluster, Explanation& out) {
+  LastWord last = LastWordOf(input);
+  std::map<std::string, int64_t> now = KubeReasons(input.object, cluster);
+  bool others = false;
+  bool unexplained = false;
+  for (const auto& [reason, count] : ReasonsOf(last.message)) {
+    if (policy::IsFailedNodeText(reason)) continue;
+    others = true;
+    unexplained = unexplained || count > now[reason];
+  }
+  if (!others) return false;
+  std::string text = "kube-scheduler said last";
+  if (last.when) text += ", at " + protocol::FormatRfc3339(*last.when);
+  out.findings.push_back(text + ": " + last.message);
+  return unexplained;
+}
+
 // A Pod without a node.
 void ExplainPending(const PodInput& input, const Pod& pod, const Cluster& cluster,
                     Explanation& out) {
@@ -271,7 +217,14 @@ void ExplainPending(const PodInput& input, const Pod& pod, const Cluster& cluste
     out.findings.emplace_back("it waits for its scheduling gates (spec.schedulingGates)");
     return;
   }
-  bool fits = cluster.nodes_known && Try(cluster, *request, out);
+  bool unexplained = AddLastWord(input, cluster, out);
+  bool fits = false;
+  if (cluster.nodes_known) {
+    TryResult tried = TryNodes(input.object, cluster, *request);
+    fits = tried.fits;
+    out.nodes = std::move(tried.nodes);
+    std::ranges::move(tried.findings, std::back_inserter(out.findings));
+  }
   if (install.scheduler_known && install.scheduler_ready == 0) {
     out.state = PodState::kNoScheduler;
     out.findings.insert(out.findings.begin(),
@@ -282,8 +235,9 @@ void ExplainPending(const PodInput& input, const Pod& pod, const Cluster& cluste
     return;
   }
   out.state = !cluster.nodes_known ? PodState::kUnknown
-              : fits               ? PodState::kWaiting
-                                   : PodState::kUnschedulable;
+              : !fits              ? PodState::kUnschedulable
+              : unexplained        ? PodState::kRefusedByKube
+                                   : PodState::kWaiting;
 }
 
 }  // namespace
@@ -304,6 +258,8 @@ std::string_view PodStateText(PodState state) {
       return "waits for hami-scheduler, which does not run";
     case PodState::kUnschedulable:
       return "pending: fits nowhere now";
+    case PodState::kRefusedByKube:
+      return "pending: kube-scheduler found no node when it last tried";
     case PodState::kWaiting:
       return "pending: fits, waits for its turn";
     case PodState::kUnknown:
@@ -337,6 +293,7 @@ bool IsFine(PodState state) {
     case PodState::kWrong:
     case PodState::kNoScheduler:
     case PodState::kUnschedulable:
+    case PodState::kRefusedByKube:
     case PodState::kUnknown:
     case PodState::kFailed:
       return false;

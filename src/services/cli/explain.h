@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "domain/model/pod.h"
 #include "services/cli/cluster.h"
+#include "services/cli/node_answers.h"
 
 namespace hami::cli {
 
@@ -24,6 +25,7 @@ enum class PodState : uint8_t {
   kGated,           // waits for its scheduling gates
   kNoScheduler,     // ours, and hami-scheduler does not run
   kUnschedulable,   // fits nowhere now
+  kRefusedByKube,   // fits as far as we can tell, but kube-scheduler says otherwise
   kWaiting,         // fits, not bound yet
   kUnknown,         // pending, and we may not look at the nodes
   kAllocating,      // bound; the device plugin has not handed out the cards yet
@@ -47,24 +49,6 @@ struct PodEvent {
 
 // Events of a list reply, oldest first.
 std::vector<PodEvent> DecodeEvents(const std::vector<Json>& items);
-
-struct CardAnswer {
-  std::string uuid;
-  std::string model;
-  uint32_t index = 0;
-  std::string reason;  // "" = a share fits
-  DeviceUsage used;
-  DeviceUsage total;  // slots, memory, cores of the card
-};
-
-struct NodeAnswer {
-  std::string name;
-  bool fits = false;
-  double score = 0;
-  std::string text;  // why not, in the words of the Event
-  std::string lock;  // who holds the node's lock, "" for nobody
-  std::vector<CardAnswer> cards;
-};
 
 struct Grant {
   std::string container;

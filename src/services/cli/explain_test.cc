@@ -12,6 +12,7 @@
 namespace hami::cli {
 namespace {
 
+using testing::AllOf;
 using testing::AnyOf;
 using testing::Contains;
 using testing::ElementsAre;
@@ -71,6 +72,102 @@ TEST(ExplainTest, APodThatFitsWaitsForItsTurn) {
   EXPECT_TRUE(IsFine(e.state));
   EXPECT_TRUE(e.nodes[0].fits);
   EXPECT_THAT(e.findings, ElementsAre(HasSubstr("n1")));
+}
+
+// Complaint: "fits, waits for its turn" for nodes that kube-scheduler never shows us.
+TEST(ExplainTest, WhatKubeSchedulerRulesOutIsNeverCalledWaiting) {
+  struct Case {
+    const char* want;
+    void (*spoil)(Json& node, Json& pod);
+  };
+  const Case kCases[] = {
+      {"n1: cordoned",
+       [](Json& node, Json&) { node.as_object()["spec"] = Tree(R"({"unschedulable":true})"); }},
+      {"n1: nodeSelector asks for disk=ssd",
+       [](Json&, Json& pod) {
+         pod.at("spec").as_object()["nodeSelector"] = Tree(R"({"disk":"ssd"})");
+       }},
+      {"n1: Insufficient cpu: asks 64, 8 of 8 free",
+       [](Json&, Json& pod) {
+         pod.at("spec").at("containers").at(0).at("resources").at("limits").as_object()["cpu"] =
+             "64";
+       }},
+      {"n1: taint team:NoSchedule", [](Json& node, Json&) {
+         node.as_object()["spec"] = Tree(R"({"taints":[{"key":"team","effect":"NoSchedule"}]})");
+       }}};
+  for (const Case& c : kCases) {
+    FakeApi api = FakeApi::Healthy();
+    Json pod = PodJson("p", "3000");
+    c.spoil(api.lists["/api/v1/nodes"][0], pod);
+    Explanation e = Ask(api, pod);
+    EXPECT_EQ(e.state, PodState::kUnschedulable) << c.want;
+    ASSERT_EQ(e.nodes.size(), 1u);
+    EXPECT_FALSE(e.nodes[0].fits);
+    EXPECT_THAT(e.nodes[0].text, HasSubstr(c.want));
+    EXPECT_THAT(e.findings, ElementsAre(HasSubstr(c.want)));
+  }
+}
+
+TEST(ExplainTest, KubeSchedulersOwnReasonsComeFirst) {
+  FakeApi api = FakeApi::Healthy();
+  auto pod = [](const std::string& message) {
+    Json out = PodJson("p", "3000");
+    out.at("status").as_object()["conditions"] = boost::json::array{
+        boost::json::object{{"type", "PodScheduled"}, {"status", "False"}, {"message", message}}};
+    return out;
+  };
+  const std::string volume =
+      "0/1 nodes are available: 1 node(s) had volume node affinity conflict.";
+  Explanation e = Ask(api, pod(volume));
+  EXPECT_EQ(e.state, PodState::kRefusedByKube);
+  EXPECT_FALSE(IsFine(e.state));
+  EXPECT_EQ(e.findings.front(), "kube-scheduler said last: " + volume);
+
+  // Only our words: the card has come free since, and the Pod does wait for its turn.
+  EXPECT_EQ(Ask(api, pod("0/1 nodes are available: 1 CardInsufficientMemory.")).state,
+            PodState::kWaiting);
+
+  // Its reason still holds on the one node, and on the other there is room now.
+  Json tainted = NodeJson("n0", "GPU-b");
+  tainted.as_object()["spec"] = Tree(R"({"taints":[{"key":"cp","effect":"NoSchedule"}]})");
+  api.lists["/api/v1/nodes"].push_back(tainted);
+  e = Ask(api, pod("0/2 nodes are available: 1 CardNotHealth, 1 node(s) had untolerated taint {cp: "
+                   "}. preemption: 0/2 nodes are available."));
+  EXPECT_EQ(e.state, PodState::kWaiting);
+  EXPECT_THAT(e.findings.front(), HasSubstr("kube-scheduler said last"));
+
+  // Without a condition the last Event speaks.
+  PodEvent old{"Warning", "FailedScheduling", "0/1 nodes are available: 1 CardNotHealth.",
+               "hami-scheduler", kNow - std::chrono::minutes(5)};
+  PodEvent last{"Warning", "FailedScheduling", volume, "hami-scheduler", kNow};
+  e = Ask(api, PodJson("p", "3000"), "", {old, last});
+  EXPECT_EQ(e.state, PodState::kRefusedByKube);
+  EXPECT_EQ(e.findings.front(), "kube-scheduler said last, at 2027-01-15T08:01:40Z: " + volume);
+}
+
+TEST(ExplainTest, ANodeWhoseRegistrationCannotBeReadSaysWhy) {
+  FakeApi api = FakeApi::Healthy();
+  api.lists["/api/v1/nodes"][0]
+      .at("metadata")
+      .at("annotations")
+      .as_object()["hami.io/node-nvidia-register"] = "[{]";
+  Explanation e = Ask(api, PodJson("p", "3000"));
+  EXPECT_THAT(e.nodes[0].text,
+              AllOf(HasSubstr("n1: node unregistered: "), HasSubstr("hami.io/node-nvidia")));
+}
+
+// Complaint: a node with one unreadable allocation was said to fit.
+TEST(ExplainTest, ANodeWithAnUnreadableAllocationIsCalledThat) {
+  FakeApi api = FakeApi::Healthy();
+  Json odd = BoundPodJson("odd", "3000", "n1", "GPU-a0");
+  odd.at("metadata").at("annotations").as_object()["hami.io/vgpu-devices-allocated"] =
+      "GPU-a0,NVIDIA,1:;";
+  api.lists["/api/v1/pods"] = {odd};
+  Explanation e = Ask(api, PodJson("p", "3000"));
+  EXPECT_EQ(e.state, PodState::kUnschedulable);
+  EXPECT_EQ(e.nodes[0].text,
+            "n1: node usage unavailable: the allocation of pod team-a/odd cannot be read");
+  EXPECT_THAT(e.findings, ElementsAre(HasSubstr("team-a/odd")));
 }
 
 TEST(ExplainTest, AMissedWebhookIsTracedToItsCause) {

@@ -55,6 +55,14 @@ const Pod* Cluster::FindPod(const PodKey& key) const {
   return it == uids_.end() ? nullptr : FindPod(it->second);
 }
 
+std::string Cluster::UnreadablePodOn(std::string_view node) const {
+  auto it = unreadable_.find(node);
+  if (it == unreadable_.end() || it->second.empty()) return "";
+  const std::string& uid = it->second.begin()->first;
+  const Pod* pod = FindPod(uid);
+  return pod != nullptr ? pod->key.Text() : uid;
+}
+
 size_t Cluster::unreadable_pods() const {
   size_t n = altered_.size();
   for (const auto& [node, pods] : unreadable_) n += pods.size();

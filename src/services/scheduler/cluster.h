@@ -53,6 +53,8 @@ class Cluster {
   // False while some bound Pod on the node cannot be read: its share is unknown, so nothing new
   // goes there.
   bool SafeNode(std::string_view node) const { return !unreadable_.contains(node); }
+  // One such Pod, "namespace/name"; "" when there is none.
+  std::string UnreadablePodOn(std::string_view node) const;
   // Those, and Pods whose decision somebody changed after they were bound: what they were given
   // is known and stays theirs.
   size_t unreadable_pods() const;

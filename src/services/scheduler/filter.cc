@@ -13,17 +13,19 @@ namespace {
 
 net::HttpResponse Json200(std::string body) { return {.status = 200, .body = std::move(body)}; }
 
-NodeVerdict Unregistered(const std::string& node) {
+// A node that is no candidate: `unreadable` is a Pod there whose share is unknown, "" for none.
+NodeVerdict NoCandidate(const std::string& node, std::string unreadable) {
   NodeVerdict verdict;
   verdict.node = node;
-  verdict.decisive = Reason::kNodeUnregistered;
+  verdict.decisive = unreadable.empty() ? Reason::kNodeUnregistered : Reason::kNodeUsageUnavailable;
+  verdict.unreadable = std::move(unreadable);
   return verdict;
 }
 
 // Each refused node with its reason's word.
 void FillAnswer(const policy::Decision& decision, FilterAnswer& answer) {
   for (const NodeVerdict& refusal : decision.refusals) {
-    answer.failed[refusal.node] = policy::ReasonText(refusal.decisive);
+    answer.failed[refusal.node] = policy::FailedNodeText(refusal);
   }
 }
 
@@ -65,16 +67,16 @@ FilterAnswer Service::Impl::DecideLive(const FilterArgs& args, const PodRequest&
   }
   ledger.Release(pod.uid);
   std::vector<const NodeState*> candidates;
-  std::vector<NodeVerdict> unregistered;
+  std::vector<NodeVerdict> ruled_out;
   for (const auto& name : args.node_names.value_or(std::vector<std::string>{})) {
     if (const NodeState* node = Candidate(name)) {
       candidates.push_back(node);
     } else {
-      unregistered.push_back(Unregistered(name));
+      ruled_out.push_back(NoCandidate(name, cluster->UnreadablePodOn(name)));
     }
   }
   policy::Decision decision = policy::Decide(candidates, request);
-  for (auto& verdict : unregistered) decision.refusals.push_back(std::move(verdict));
+  for (auto& verdict : ruled_out) decision.refusals.push_back(std::move(verdict));
   FillAnswer(decision, answer);
   if (!decision.placement) {
     stats.CountRefusal(decision.refusals);

@@ -315,7 +315,8 @@ TEST_F(ServiceTest, NodeWithAnUnreadableAllocationGetsNoNewPods) {
     AwaitMetric(R"(hami_scheduler_undecodable_pods{zone="vGPU"} 1)");
     AddPod("p" + std::to_string(text.size()));
     Json answer = Filter("p" + std::to_string(text.size()));
-    EXPECT_EQ(StringAt(answer, {"FailedNodes", "n1"}), "node unregistered");
+    EXPECT_EQ(StringAt(answer, {"FailedNodes", "n1"}),
+              "node usage unavailable; the allocation of pod default/broken cannot be read");
   }
 }
 
