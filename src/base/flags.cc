@@ -7,6 +7,7 @@
 #include "base/duration.h"
 #include "base/edit_distance.h"
 #include "base/env.h"
+#include "base/version.h"
 
 namespace hami {
 namespace {
@@ -47,6 +48,8 @@ void SplitCommas(std::string_view text, std::vector<std::string>& out) {
     text.remove_prefix(comma + 1);
   }
 }
+
+void Print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
 
 }  // namespace
 
@@ -150,6 +153,16 @@ FlagSet& FlagSet::Command(std::string name, std::string description) {
   return *slot;
 }
 
+void FlagSet::Alias(std::string word, std::string name) {
+  CHECK(commands_.contains(name));
+  aliases_[std::move(word)] = std::move(name);
+}
+
+FlagSet::Commands::const_iterator FlagSet::FindCommand(const std::string& word) const {
+  auto alias = aliases_.find(word);
+  return commands_.find(alias == aliases_.end() ? word : alias->second);
+}
+
 FlagSet::Flag* FlagSet::FindFlag(std::string_view name) {
   auto it =
       std::find_if(flags_.begin(), flags_.end(), [&](const Flag& f) { return f.name == name; });
@@ -162,6 +175,24 @@ Error FlagSet::Unknown(std::string_view name) const {
   std::string message = "unknown flag --" + std::string(name);
   if (auto near = NearestName(name, known)) message += "; did you mean --" + std::string(*near);
   return {Code::kInvalidArgument, message + " (--help lists all)"};
+}
+
+Error FlagSet::Unexpected(const std::string& word) const {
+  std::string hint = commands_.empty() ? "" : "; --help lists the commands";
+  return {Code::kInvalidArgument, "unexpected word \"" + word + "\"" + hint};
+}
+
+// "help get cards": the help of what the words lead to.
+Result<FlagSet::Action> FlagSet::HelpOn(const std::vector<std::string>& words) const {
+  const FlagSet* set = this;
+  for (const std::string& word : words) {
+    if (word.starts_with('-')) continue;
+    auto next = set->FindCommand(word);
+    if (next == set->commands_.end()) return Fail(set->Unexpected(word));
+    set = next->second.get();
+  }
+  Print(set->Help());
+  return Action::kExit;
 }
 
 // Consumes one flag and, where it needs one, the value in the next word.
@@ -196,28 +227,32 @@ Result<void> FlagSet::ApplyEnvironment() {
 Result<FlagSet::Action> FlagSet::Parse(int argc, const char* const* argv) {
   std::vector<std::string> args(argv + std::min(argc, 1), argv + argc);
   for (size_t i = 0; i < args.size(); ++i) {
-    const std::string& word = args[i];
+    const std::string& word = args[i] == "--version" && commands_.contains("version")
+                                  ? commands_.find("version")->first
+                                  : args[i];
     if (word == "--help" || word == "-h" || word == "--help-md") {
-      std::string text = word == "--help-md" ? HelpMarkdown() : Help();
-      std::fwrite(text.data(), 1, text.size(), stdout);
+      Print(word == "--help-md" ? HelpMarkdown() : Help());
+      return Action::kExit;
+    }
+    if (word == "--version") {
+      Print(VersionText(program_.substr(0, program_.find(' '))));
       return Action::kExit;
     }
     if (word.size() > 1 && word[0] == '-' && word != "--") {
       TRY(ParseOne(args, i));
       continue;
     }
-    auto sub = commands_.find(word);
-    if (sub != commands_.end() && command_.empty()) {
-      command_ = word;
+    if (word == "help" && !commands_.empty()) {
+      return HelpOn({args.begin() + static_cast<ptrdiff_t>(i) + 1, args.end()});
+    }
+    if (auto sub = FindCommand(word); sub != commands_.end()) {
+      command_ = sub->first;
       std::vector<const char*> rest{program_.c_str()};
       for (size_t j = i + 1; j < args.size(); ++j) rest.push_back(args[j].c_str());
       TRY(ApplyEnvironment());
       return sub->second->Parse(static_cast<int>(rest.size()), rest.data());
     }
-    if (positional_ == nullptr) {
-      std::string hint = commands_.empty() ? "" : "; --help lists the commands";
-      return Fail(Code::kInvalidArgument, "unexpected word \"" + word + "\"" + hint);
-    }
+    if (positional_ == nullptr) return Fail(Unexpected(word));
     if (word != "--") positional_->push_back(word);
   }
   TRY(ApplyEnvironment());
@@ -265,6 +300,7 @@ std::string FlagSet::Help() const {
     out += "\n";
   }
   out += "  --help\n        this text; --help-md prints it as a Markdown table\n";
+  out += "  --version\n        which build this is\n";
   if (!accepted.empty()) out += "\nAccepted for compatibility, without effect: " + accepted + "\n";
   return out;
 }

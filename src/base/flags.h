@@ -37,9 +37,13 @@ class FlagSet {
 
   // Subcommands: `hami-scheduler certgen ...`. The returned set lives as long as this one.
   FlagSet& Command(std::string name, std::string description);
+  // A second word for the subcommand `name`, which --help does not list.
+  void Alias(std::string word, std::string name);
 
   enum class Action : uint8_t { kRun, kExit };
-  // kExit: help was asked for and printed. Errors: kInvalidArgument with a sentence for the user.
+  // kExit: help (--help, or the word help where there are subcommands) or the version was asked for
+  // and printed; where there is a subcommand version, --version is that one. Errors:
+  // kInvalidArgument with a sentence for the user.
   Result<Action> Parse(int argc, const char* const* argv);
 
   // The subcommand given, "" for none.
@@ -52,6 +56,7 @@ class FlagSet {
   std::string HelpMarkdown() const;  // table of flags, for docs
 
  private:
+  using Commands = std::map<std::string, std::unique_ptr<FlagSet>>;
   struct Flag {
     std::string name, help, env, type, default_text;
     bool is_bool = false;
@@ -66,10 +71,14 @@ class FlagSet {
   Result<void> ParseOne(const std::vector<std::string>& args, size_t& i);
   Result<void> ApplyEnvironment();
   Error Unknown(std::string_view name) const;
+  Error Unexpected(const std::string& word) const;
+  Commands::const_iterator FindCommand(const std::string& word) const;
+  Result<Action> HelpOn(const std::vector<std::string>& words) const;
 
   std::string program_, description_, command_;
   std::vector<Flag> flags_;
-  std::map<std::string, std::unique_ptr<FlagSet>> commands_;
+  Commands commands_;
+  std::map<std::string, std::string> aliases_;
   std::vector<std::string>* positional_ = nullptr;
   std::string positional_name_, positional_help_;
 };

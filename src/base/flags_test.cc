@@ -97,6 +97,45 @@ TEST(FlagSet, SubcommandsHaveFlagsOfTheirOwn) {
   EXPECT_EQ(host, "a,b");
 }
 
+// Complaint: --version was unknown, and so were help and the plural of a word.
+TEST(FlagSet, HelpAndVersionAreUnderstoodAsWordAndAsFlag) {
+  auto parse = [](std::vector<const char*> words, std::string& command, std::string& out) {
+    FlagSet flags("prog", "does things");
+    FlagSet& get = flags.Command("get", "shows things");
+    get.Command("card", "shows one card").Command("deep", "deepest");
+    get.Alias("cards", "card");
+    words.insert(words.begin(), "prog");
+    ::testing::internal::CaptureStdout();
+    auto action = flags.Parse(static_cast<int>(words.size()), words.data());
+    out = ::testing::internal::GetCapturedStdout();
+    command = get.command();
+    return action;
+  };
+  std::string command;
+  std::string out;
+  EXPECT_EQ(*parse({"--version"}, command, out), FlagSet::Action::kExit);
+  EXPECT_TRUE(out.starts_with("prog ")) << out;
+  EXPECT_EQ(*parse({"get", "card", "--version"}, command, out), FlagSet::Action::kExit);
+  EXPECT_TRUE(out.starts_with("prog ") && !out.starts_with("prog get")) << out;
+  EXPECT_EQ(*parse({"help"}, command, out), FlagSet::Action::kExit);
+  EXPECT_TRUE(out.starts_with("does things")) << out;
+  EXPECT_EQ(*parse({"help", "get", "cards"}, command, out), FlagSet::Action::kExit);
+  EXPECT_TRUE(out.starts_with("shows one card")) << out;
+  EXPECT_EQ(*parse({"get", "help"}, command, out), FlagSet::Action::kExit);
+  EXPECT_TRUE(out.starts_with("shows things")) << out;
+  EXPECT_FALSE(parse({"help", "got"}, command, out));
+  EXPECT_EQ(*parse({"get", "cards"}, command, out), FlagSet::Action::kRun);
+  EXPECT_EQ(command, "card");
+}
+
+TEST(FlagSet, AProgramsOwnVersionCommandIsWhatTheFlagMeans) {
+  FlagSet flags("prog", "x");
+  flags.Command("version", "own text");
+  const char* argv[] = {"prog", "--version"};
+  EXPECT_EQ(*flags.Parse(2, argv), FlagSet::Action::kRun);
+  EXPECT_EQ(flags.command(), "version");
+}
+
 TEST(FlagSet, HelpNamesEveryFlag) {
   Fixture f;
   std::string help = f.flags.Help();

@@ -171,8 +171,9 @@ Result<Config> LoadConfig(FileSystem& fs, const std::string& explicit_path) {
   std::string host = GetEnvOr("KUBERNETES_SERVICE_HOST", "");
   std::string port = GetEnvOr("KUBERNETES_SERVICE_PORT", "");
   if (host.empty() || port.empty()) {
-    return Fail(Code::kNotFound, "no cluster configured: expected a flag, KUBECONFIG, " + home +
-                                     "/.kube/config or a Pod's service account");
+    return Fail(Code::kNotFound,
+                "no cluster configured: expected the flag --kubeconfig, the variable KUBECONFIG, " +
+                    home + "/.kube/config or a Pod's service account");
   }
   return InClusterConfig(fs, host, port, kAccountDir);
 }

@@ -169,6 +169,9 @@ Result<int> Run(int argc, const char* const* argv, const Outside& outside) {
   AddCommon(pod, line);
   AddOutput(pod, line, "json; empty: for people");
   pod.Positional("[namespace/]name", &line.words, "the Pod");
+  get.Alias("card", "cards");
+  explain.Alias("pods", "pod");
+  explain.Alias("po", "pod");
   root.Command("version", "Show which build this is");
 
   TRY_ASSIGN(FlagSet::Action action, root.Parse(argc, argv));

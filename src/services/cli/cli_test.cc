@@ -114,11 +114,20 @@ TEST(HamictlTest, AClusterThatDoesNotAnswerIsExitCodeThree) {
   }
 }
 
-TEST(HamictlTest, VersionNeedsNoCluster) {
+TEST(HamictlTest, SingularAndPluralAreTheSame) {
   FakeApi api = WithPod();
-  Answer answer = Hamictl(api, {"version"});
-  EXPECT_EQ(answer.code, kExitOk);
-  EXPECT_THAT(answer.out, HasSubstr("hamictl "));
+  EXPECT_EQ(Hamictl(api, {"get", "card"}).out, Hamictl(api, {"get", "cards"}).out);
+  EXPECT_EQ(Hamictl(api, {"explain", "pods", "team-a/train"}).code, kExitOk);
+}
+
+TEST(HamictlTest, VersionAndHelpNeedNoCluster) {
+  FakeApi api = WithPod();
+  for (const char* word : {"version", "--version"}) {
+    Answer answer = Hamictl(api, {word});
+    EXPECT_EQ(answer.code, kExitOk);
+    EXPECT_THAT(answer.out, HasSubstr("hamictl "));
+  }
+  EXPECT_EQ(Hamictl(api, {"help", "explain", "pod"}).code, kExitOk);
   EXPECT_THAT(api.asked, IsEmpty());
 }
 
