@@ -33,6 +33,7 @@ struct SchedulerFlags {
   bool allow_privileged = false;
   bool deny_forged_annotations = false;
   std::vector<std::string> decision_writers;
+  bool allow_disable_control = true;
   bool annotate_at_filter = false;
   bool leader_elect = false;
   std::string leader_elect_name, leader_elect_namespace;

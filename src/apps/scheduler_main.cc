@@ -68,6 +68,7 @@ Result<int> Run(const FlagSet& set, const SchedulerFlags& f) {
        .force_overwrite_default_scheduler = f.force_overwrite_default_scheduler,
        .allow_privileged = f.allow_privileged,
        .deny_forged_annotations = f.deny_forged_annotations,
+       .allow_disable_control = f.allow_disable_control,
        .decision_writers = f.decision_writers},
       reviewers);
   std::string pod = GetEnvOr("POD_NAME", "");

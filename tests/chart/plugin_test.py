@@ -8,7 +8,7 @@ import tempfile
 import unittest
 
 import helm
-from helm import NVIDIA, container, device_config, env, plugin, render, sets
+from helm import NVIDIA, container, device_config, env, extender, plugin, render, sets
 
 
 class DevicePlugin(unittest.TestCase):
@@ -23,6 +23,9 @@ class DevicePlugin(unittest.TestCase):
                 "-v=4",
             ],
         )
+        strict = render(*sets("devicePlugin.allowDisableControl=false"))
+        for command in (plugin(strict)["command"], extender(strict)["command"]):
+            self.assertIn("--allow-disable-control=false", command)
         unlimited = plugin(render(*sets("devicePlugin.disablecorelimit=true")))["command"]
         self.assertEqual(unlimited[2:4], ["--mig-strategy=none", "--disable-core-limit=true"])
         self.assertEqual(

@@ -63,6 +63,33 @@ void WarnBoth(const Settings& s, const Container& container, Mutation& out) {
                          s.memory_percent + " are both set; " + s.memory + " wins");
 }
 
+// Zero is "not asked for", and a little is more often a mistaken unit: "3000m" reaches us as 3.
+void WarnOfOddMemory(const Settings& s, const Container& container, const ContainerRequest& request,
+                     Mutation& out) {
+  constexpr MiB kContext{64};  // less than any driver needs before the first allocation
+  const std::string prefix = "container \"" + container.name + "\": ";
+  if (request.memory.value > 0) {
+    if (request.memory.value >= kContext.value || !Names(container, s.memory)) return;
+    out.warnings.push_back(prefix + s.memory + " is " + std::to_string(request.memory.value) +
+                           " MiB, less than a context of the driver takes; a suffix m means "
+                           "thousandths");
+    return;
+  }
+  if (request.memory_percent != 100) return;
+  for (const std::string* name : {&s.memory, &s.memory_percent}) {
+    if (!Names(container, *name)) continue;
+    for (const ResourceMap* map : {&container.limits, &container.requests}) {
+      auto it = map->find(*name);
+      if (it == map->end()) continue;
+      auto quantity = ParseQuantity(it->second);
+      if (!quantity || quantity->value != 0) break;
+      out.warnings.push_back(prefix + *name + " \"" + it->second +
+                             "\" means the whole memory of the card");
+      return;
+    }
+  }
+}
+
 // True when the container asks for the vendor's cards once defaults are in.
 Result<bool> Prepare(const Vendor& vendor, const Settings& s, Container& container, size_t index,
                      Mutation& out) {
@@ -71,6 +98,7 @@ Result<bool> Prepare(const Vendor& vendor, const Settings& s, Container& contain
   if (request.count == 0) return false;
   DefaultCores(vendor, s, container, index, out);
   WarnBoth(s, container, out);
+  WarnOfOddMemory(s, container, request, out);
   return true;
 }
 

@@ -10,6 +10,7 @@
 #include "domain/protocol/names.h"
 #include "domain/protocol/objects.h"
 #include "domain/vendor/vendor.h"
+#include "services/admission/advice.h"
 #include "services/admission/json_patch.h"
 
 namespace hami::admission {
@@ -112,6 +113,10 @@ std::string Joined(const std::vector<std::string>& names) {
   return text;
 }
 
+void Append(std::vector<std::string> more, std::vector<std::string>& to) {
+  std::ranges::move(more, std::back_inserter(to));
+}
+
 // "nvidia.com/gpu: 1 of container main": the first of our resources that the Pod names.
 std::string AskedResource(const Pod& pod, const AdmissionConfig& config) {
   for (const std::string& name : vendor::ManagedResources(config.devices)) {
@@ -180,7 +185,11 @@ Answer Mutate(const Json& object, const Pod& pod, const AdmissionConfig& config,
     }
   }
   answer.uses_cards = mutation->uses_cards;
-  for (std::string& warning : mutation->warnings) answer.warnings.push_back(std::move(warning));
+  Append(std::move(mutation->warnings), answer.warnings);
+  if (answer.uses_cards) {
+    Append(DisabledControlAdvice(pod, config.allow_disable_control), answer.warnings);
+    Append(AnnotationAdvice(pod), answer.warnings);
+  }
   return answer;
 }
 

@@ -20,6 +20,7 @@ struct AdmissionConfig {
   bool force_overwrite_default_scheduler = true;  // take Pods of "default-scheduler"
   bool allow_privileged = false;                  // privileged containers beside a slice
   bool deny_forged_annotations = false;           // refuse instead of removing or restoring them
+  bool allow_disable_control = true;              // what the plugins do with CUDA_DISABLE_CONTROL
   // Users that may change a decision of a living Pod, beside the nodes; none: updates pass.
   std::vector<std::string> decision_writers;
 };

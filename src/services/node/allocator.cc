@@ -263,6 +263,7 @@ Result<kubelet::ContainerResponse> Allocator::Prepare(const Match& match,
 
   // The same for a repeat: kubelet compares nothing, but processes may live in the old folder.
   const std::string id = StableUuid(pod.uid + "/" + container.name);
+  const bool unlimited = container.disables_control && options_.allow_disable_control;
   driver::EditRequest request{
       .allocation_id = id,
       .shares = {},
@@ -274,7 +275,7 @@ Result<kubelet::ContainerResponse> Allocator::Prepare(const Match& match,
                 .lock_dir = deps_.files.layout().lock_dir,
                 .licensed = deps_.files.licensed()},
       .limited = true,
-      .control_disabled = container.disables_control};
+      .control_disabled = unlimited};
   std::vector<std::string> wanted, got;
   LimitsRequest limits{
       .region_file = request.files.container_dir + "/" + request.files.cache_name,
@@ -285,7 +286,7 @@ Result<kubelet::ContainerResponse> Allocator::Prepare(const Match& match,
       .priority = 1,
       .disable_core_limit = options_.disable_core_limit,
       .oversubscribe = options_.oversubscribe,
-      .allow_disable_control = container.disables_control,
+      .allow_disable_control = unlimited,
       .unix_seconds = UnixSeconds(deps_.executor.clock().Now())};
   for (const DeviceShare& share : match.shares) {
     const NodeCard* card = deps_.inventory().Find(share.uuid);

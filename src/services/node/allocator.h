@@ -38,7 +38,8 @@ struct AllocatorOptions {
   std::vector<std::string> schedulers;  // whose Pods are served; empty: any that bring a decision
   std::string priority_resource;        // of a container's task priority
   bool disable_core_limit = false;
-  bool oversubscribe = false;                   // more memory is registered than the cards have
+  bool allow_disable_control = true;  // CUDA_DISABLE_CONTROL switches a container's limits off
+  bool oversubscribe = false;         // more memory is registered than the cards have
   Duration pod_wait = std::chrono::seconds(2);  // for a Pod whose watch event is on its way
   Duration api_wait = std::chrono::seconds(1);  // for the annotations before answering anyway
 };

@@ -96,11 +96,15 @@ class AllocatorTest : public testing::Test {
                      .sync = sync,
                      .vendor = t.vendor_,
                      .inventory = [&t]() -> const Inventory& { return t.inventory_; },
-                     .make_limits = {}},
+                     .make_limits = [&t](const LimitsRequest& request) -> Result<bool> {
+                       t.pages_.push_back(request.allow_disable_control);
+                       return false;
+                     }},
                     {.node = "n1",
                      .words = kWords,
                      .schedulers = t.schedulers_,
-                     .priority_resource = "nvidia.com/priority"}) {
+                     .priority_resource = "nvidia.com/priority",
+                     .allow_disable_control = t.allow_disable_control_}) {
       EXPECT_TRUE(files.Install(t.root_ + "/lib.so", "1").has_value());
       EXPECT_TRUE(journal.Load().has_value());
     }
@@ -171,6 +175,8 @@ class AllocatorTest : public testing::Test {
   FakeVendor vendor_;
   Inventory inventory_;
   std::vector<std::string> schedulers_;
+  bool allow_disable_control_ = true;
+  std::vector<bool> pages_;  // of each container: limits.ro allows CUDA_DISABLE_CONTROL
   std::optional<Plugin> plugin_;
 };
 
@@ -190,6 +196,25 @@ TEST_F(AllocatorTest, OnePodIsServedWithTwoWritesAndNoRead) {
   EXPECT_EQ(cluster_.pod_patches, 1);
   EXPECT_EQ(cluster_.node_patches, 1);
   EXPECT_EQ(cluster_.gets, 0);
+}
+
+// Complaint: any author of a Pod could switch its limits off, and no administrator could forbid it.
+TEST_F(AllocatorTest, LimitsAreSwitchedOffOnlyWhereTheAdministratorAllowsIt) {
+  for (bool allowed : {true, false}) {
+    allow_disable_control_ = allowed;
+    Boot();
+    const std::string name = allowed ? "allowed" : "forbidden";
+    Lock(name, name);
+    cluster_.AddPod({.name = name,
+                     .uid = name,
+                     .shares = "GPU-00000000-0000-4000-8000-00000000000a,NVIDIA,3000,30:;",
+                     .disables_control = true});
+    auto answer =
+        Allocate({"GPU-00000000-0000-4000-8000-00000000000a-" + std::to_string(allowed ? 0 : 1)});
+    ASSERT_TRUE(answer.has_value()) << answer.error().message;
+    EXPECT_EQ(answer->front().envs.contains("OFF"), allowed);
+    EXPECT_EQ(pages_.back(), allowed);
+  }
 }
 
 TEST_F(AllocatorTest, ContainersAreServedInOrderAndTheLockIsHeldUntilTheLast) {

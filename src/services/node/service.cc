@@ -96,6 +96,7 @@ struct NodeService::Impl {
                          .schedulers = flags.schedulers,
                          .priority_resource = priority_resource,
                          .disable_core_limit = disable_core_limit,
+                         .allow_disable_control = flags.allow_disable_control,
                          .oversubscribe = settings.memory_scaling > 1,
                          .api_wait = flags.allocate_api_deadline});
     executor.Post([this] {

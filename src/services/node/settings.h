@@ -26,6 +26,7 @@ struct NodeFlags {
   double memory_scaling = 1;
   double core_scaling = 1;
   bool disable_core_limit = false;
+  bool allow_disable_control = true;
   std::string resource_name;
   std::string hook_path = "/usr/local";
   std::string limiter_library = "/k8s-vgpu/lib";

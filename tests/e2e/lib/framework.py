@@ -75,6 +75,7 @@ class Test:
             "events": "api/v1",
             "jobs": "apis/batch/v1",
             "deployments": "apis/apps/v1",
+            "replicasets": "apis/apps/v1",
         }[kind]
         return f"/{group}/namespaces/{ns or self.ns}/{kind}" + (f"/{name}" if name else "")
 

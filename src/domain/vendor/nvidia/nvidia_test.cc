@@ -139,6 +139,23 @@ TEST(NvidiaTest, AShareOfNoCardIsDenied) {
   }
 }
 
+// Complaint: zero took the whole card and 3000m became 3 MiB, both in silence.
+TEST(NvidiaTest, MemoryOfZeroOrNextToNothingIsAWarning) {
+  auto warnings = [](ResourceMap limits) {
+    limits["nvidia.com/gpu"] = "1";
+    return MutatePod(PodOf({Asking(std::move(limits))}), Config())->warnings;
+  };
+  for (std::string name : {"nvidia.com/gpumem", "nvidia.com/gpumem-percentage"}) {
+    EXPECT_THAT(warnings({{name, "0"}}), ElementsAre("container \"c\": " + name +
+                                                     " \"0\" means the whole memory of the card"));
+  }
+  EXPECT_THAT(warnings({{"nvidia.com/gpumem", "3000m"}}),
+              ElementsAre(HasSubstr("nvidia.com/gpumem is 3 MiB, less than a context")));
+  EXPECT_THAT(warnings({{"nvidia.com/gpumem", "64"}}), IsEmpty());
+  EXPECT_THAT(warnings({{"nvidia.com/gpumem-percentage", "100"}}), IsEmpty());
+  EXPECT_THAT(warnings({}), IsEmpty());
+}
+
 TEST(NvidiaTest, WithoutADefaultCountAShareAloneIsAWarning) {
   DeviceConfig config = Config();
   config.nvidia.default_count = 0;
@@ -152,7 +169,7 @@ TEST(NvidiaTest, WithoutADefaultCountAShareAloneIsAWarning) {
 
 TEST(NvidiaTest, MemoryAndPercentageTogetherAreAWarning) {
   auto mutation = MutatePod(PodOf({Asking({{"nvidia.com/gpu", "1"},
-                                           {"nvidia.com/gpumem", "5"},
+                                           {"nvidia.com/gpumem", "500"},
                                            {"nvidia.com/gpumem-percentage", "10"}})}),
                             Config());
   ASSERT_TRUE(mutation);

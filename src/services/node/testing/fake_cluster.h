@@ -42,6 +42,7 @@ class FakeCluster final : public NodeApi {
     int64_t created = 1'000;
     std::string scheduler = "hami-scheduler";
     std::string resource = "nvidia.com/gpu";
+    bool disables_control = false;
   };
   void AddPod(const PodSpec& spec) {
     boost::json::object annotations;
@@ -56,8 +57,11 @@ class FakeCluster final : public NodeApi {
     for (size_t i = 0; i < spec.counts.size(); ++i) {
       boost::json::object limits;
       if (spec.counts[i] > 0) limits[spec.resource] = std::to_string(spec.counts[i]);
+      boost::json::array env;
+      if (spec.disables_control)
+        env.push_back({{"name", "CUDA_DISABLE_CONTROL"}, {"value", "true"}});
       containers.push_back(
-          {{"name", "c" + std::to_string(i)}, {"resources", {{"limits", limits}}}});
+          {{"name", "c" + std::to_string(i)}, {"env", env}, {"resources", {{"limits", limits}}}});
     }
     Json pod = {
         {"metadata",

@@ -1,0 +1,103 @@
+#include "services/admission/advice.h"
+
+#include <algorithm>
+#include <span>
+#include <string_view>
+
+#include "base/edit_distance.h"
+#include "domain/protocol/names.h"
+
+namespace hami::admission {
+namespace {
+
+using Words = std::span<const std::string_view>;
+
+constexpr std::string_view kNodePolicies[] = {"binpack", "spread"};
+constexpr std::string_view kCardPolicies[] = {"binpack", "spread", "mutex", "numa",
+                                              "topology-aware"};
+constexpr std::string_view kBooleans[] = {"true", "false", "True", "False", "TRUE", "FALSE",
+                                          "t",    "f",     "T",    "F",     "1",    "0"};
+
+// Annotations with a value of words; `several`: a list with commas.
+struct Rule {
+  std::string_view key;
+  Words words;
+  bool several;
+  std::string_view expected;
+};
+constexpr Rule kRules[] = {
+    {protocol::kNodePolicy, kNodePolicies, false, "binpack or spread"},
+    {protocol::kCardPolicy, kCardPolicies, true,
+     "binpack, spread, mutex, numa, topology-aware, or several with commas"},
+    {protocol::kNumaBind, kBooleans, false, "true or false"},
+};
+
+constexpr std::string_view kUserKeys[] = {
+    protocol::kNodePolicy,
+    protocol::kCardPolicy,
+    protocol::kScoringWeights,
+    protocol::kNumaBind,
+    protocol::kVgpuMode,
+    protocol::kNvidiaKeys.use_type,
+    protocol::kNvidiaKeys.nouse_type,
+    protocol::kNvidiaKeys.use_uuid,
+    protocol::kNvidiaKeys.nouse_uuid,
+};
+
+bool Contains(Words words, std::string_view word) {
+  return std::ranges::find(words, word) != words.end();
+}
+
+std::string_view NameOf(std::string_view key) { return key.substr(key.find('/') + 1); }
+
+// "" for a key that resembles none of ours; other programs have annotations in these domains, too.
+std::string_view MeantBy(std::string_view key) {
+  bool domain = key.starts_with("hami.io/") || key.starts_with("nvidia.com/");
+  if (!domain || Contains(kUserKeys, key) || protocol::IsSchedulerOwned(key)) return "";
+  std::vector<std::string_view> names;
+  for (std::string_view known : kUserKeys) names.push_back(NameOf(known));
+  auto near = NearestName(NameOf(key), names);
+  return near ? kUserKeys[std::ranges::find(names, *near) - names.begin()] : "";
+}
+
+}  // namespace
+
+std::vector<std::string> AnnotationAdvice(const Pod& pod) {
+  std::vector<std::string> out;
+  for (const Rule& rule : kRules) {
+    auto it = pod.annotations.find(rule.key);
+    if (it == pod.annotations.end()) continue;
+    std::vector<std::string> items;
+    if (rule.several) {
+      items = protocol::SplitList(it->second);
+    } else {
+      items.emplace_back(rule.key == protocol::kNumaBind ? it->second : protocol::Trim(it->second));
+    }
+    bool good = !items.empty() &&
+                std::ranges::all_of(items, [&](const auto& i) { return Contains(rule.words, i); });
+    if (good) continue;
+    out.push_back("annotation " + std::string(rule.key) + " \"" + it->second + "\": expected " +
+                  std::string(rule.expected) + "; anything else has no effect");
+  }
+  for (const auto& [key, value] : pod.annotations) {
+    std::string_view meant = MeantBy(key);
+    if (meant.empty()) continue;
+    out.push_back("annotation " + key + " has no effect: did you mean " + std::string(meant) + "?");
+  }
+  return out;
+}
+
+std::vector<std::string> DisabledControlAdvice(const Pod& pod, bool allowed) {
+  std::vector<std::string> out;
+  for (const Container& container : pod.containers) {
+    if (!container.disables_control) continue;
+    out.push_back(
+        "container \"" + container.name + "\": " + std::string(protocol::kEnvDisableControl) +
+        (allowed ? " switches its limits off: it can use whole cards, whatever it asks for"
+                 : " has no effect: the administrator does not let containers switch "
+                   "their limits off"));
+  }
+  return out;
+}
+
+}  // namespace hami::admission
