@@ -44,7 +44,8 @@ void DeclareSchedulerFlags(FlagSet& set, SchedulerFlags& f) {
           "users that may change the allocation annotations of living pods, beside the nodes; "
           "empty: updates that reach the webhook are let through");
   set.Add("allow-disable-control", &f.allow_disable_control,
-          "what the device plugins do with CUDA_DISABLE_CONTROL; admission warns accordingly");
+          "whether the device plugins let a container's environment switch its limits off; "
+          "admission warns accordingly");
   set.Add("annotate-at-filter", &f.annotate_at_filter,
           "write the decision to the pod at /filter already, as the reference does");
   set.Add("leader-elect", &f.leader_elect, "act only while the kube-scheduler beside us leads");

@@ -52,8 +52,10 @@ std::string_view NameOf(std::string_view key) { return key.substr(key.find('/') 
 
 // "" for a key that resembles none of ours; other programs have annotations in these domains, too.
 std::string_view MeantBy(std::string_view key) {
-  bool domain = key.starts_with("hami.io/") || key.starts_with("nvidia.com/");
-  if (!domain || Contains(kUserKeys, key) || protocol::IsSchedulerOwned(key)) return "";
+  bool of_our_domains = std::ranges::any_of(kUserKeys, [&](std::string_view known) {
+    return key.starts_with(known.substr(0, known.find('/') + 1));
+  });
+  if (!of_our_domains || Contains(kUserKeys, key) || protocol::IsSchedulerOwned(key)) return "";
   std::vector<std::string_view> names;
   for (std::string_view known : kUserKeys) names.push_back(NameOf(known));
   auto near = NearestName(NameOf(key), names);

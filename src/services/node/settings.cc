@@ -32,10 +32,9 @@ void AddNodeFlags(FlagSet& flags, NodeFlags& v) {
             "registered cores per real cores; overrides every file", "DEVICE_CORES_SCALING");
   flags.Add("disable-core-limit", &v.disable_core_limit,
             "do not limit cores in containers; overrides every file", "DISABLE_CORE_LIMIT");
-  flags.Add(
-      "allow-disable-control", &v.allow_disable_control,
-      "false: CUDA_DISABLE_CONTROL in a container's environment does not switch its limits off",
-      "ALLOW_DISABLE_CONTROL");
+  flags.Add("allow-disable-control", &v.allow_disable_control,
+            "false: a container's environment cannot switch its limits off",
+            "ALLOW_DISABLE_CONTROL");
   flags.Add("resource-name", &v.resource_name,
             "resource registered with kubelet; empty: resourceCountName of the config file");
   flags.Add("hook-path", &v.hook_path, "the limiter lives in <hook-path>/vgpu on the host",
