@@ -234,7 +234,7 @@ Result<FlagSet::Action> FlagSet::Parse(int argc, const char* const* argv) {
       Print(word == "--help-md" ? HelpMarkdown() : Help());
       return Action::kExit;
     }
-    if (word == "--version") {
+    if (word == "--version" && FindFlag("version") == nullptr) {
       Print(VersionText(program_.substr(0, program_.find(' '))));
       return Action::kExit;
     }
@@ -300,7 +300,9 @@ std::string FlagSet::Help() const {
     out += "\n";
   }
   out += "  --help\n        this text; --help-md prints it as a Markdown table\n";
-  out += "  --version\n        which build this is\n";
+  const bool own_version =
+      std::any_of(flags_.begin(), flags_.end(), [](const Flag& f) { return f.name == "version"; });
+  if (!own_version) out += "  --version\n        which build this is\n";
   if (!accepted.empty()) out += "\nAccepted for compatibility, without effect: " + accepted + "\n";
   return out;
 }

@@ -136,6 +136,16 @@ TEST(FlagSet, AProgramsOwnVersionCommandIsWhatTheFlagMeans) {
   EXPECT_EQ(flags.command(), "version");
 }
 
+TEST(FlagSet, AProgramsOwnVersionFlagIsItsOwn) {
+  FlagSet flags("shrreg-tool", "x");
+  bool version = false;
+  flags.Add("version", &version, "size and version of the region");
+  const char* argv[] = {"shrreg-tool", "--version"};
+  EXPECT_EQ(*flags.Parse(2, argv), FlagSet::Action::kRun);
+  EXPECT_TRUE(version);
+  EXPECT_EQ(flags.Help().find("which build"), std::string::npos);
+}
+
 TEST(FlagSet, HelpNamesEveryFlag) {
   Fixture f;
   std::string help = f.flags.Help();
