@@ -56,9 +56,9 @@ def wrong_values(t):
             "1 to 1024",
         ),
         "no-card": (
-            limits(gpus="0", memory="3000"),
+            limits(gpus="0", memory="3001"),
             'container "main": nvidia.com/gpu "0": expected a whole number of cards from '
-            '1 to 1024 beside nvidia.com/gpumem "3000", or no nvidia.com/gpumem',
+            '1 to 1024 beside nvidia.com/gpumem "3001", or no nvidia.com/gpumem',
         ),
     }
     wrong = []

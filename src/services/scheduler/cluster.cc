@@ -270,11 +270,12 @@ void Cluster::ApplyNode(const Node& node) {
   auto [it, fresh] = node_inputs_.try_emplace(node.name);
   if (!fresh && it->second == inputs) return;
   it->second = inputs;
-  undecodable_nodes_.erase(node.name);
+  const auto said = undecodable_nodes_.extract(node.name);
   vendor::NodeView view;
   if (selected) view = vendor::ReadNode(node, config_);
   for (const Error& problem : view.problems) {
     undecodable_nodes_[node.name] = problem.message;
+    if (!said.empty() && said.mapped() == problem.message) continue;  // something else changed
     LOG(kError, "node is left out: its registration cannot be read")
         .Kv("node", node.name)
         .Kv("error", problem.message);
