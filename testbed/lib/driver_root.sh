@@ -57,9 +57,26 @@ replace_file() {
   mv "$2.part" "$2"
 }
 
+# describe_cards <dir> <cards file> <seed>: same cards, other UUIDs on every node: the seed decides them
+# where the file names none.
+describe_cards() {
+  local root=$1 cards=$2 seed=$3 old_seed
+  old_seed=$(sed -n 's/^seed: *//p' "$cards")
+  {
+    grep -v '^seed:' "$cards"
+    echo "seed: ${old_seed:+$old_seed-}$seed"
+  } >"$root/run/fakegpu/cards.part"
+  if cmp -s "$root/run/fakegpu/cards.part" "$root/run/fakegpu/cards.yaml"; then
+    rm "$root/run/fakegpu/cards.part"
+  else
+    chmod 644 "$root/run/fakegpu/cards.part"
+    mv "$root/run/fakegpu/cards.part" "$root/run/fakegpu/cards.yaml"
+  fi
+}
+
 # make_driver_root <dir> <cards file> <seed>: assembles or updates it.
 make_driver_root() {
-  local root=$1 cards=$2 seed=$3 version library minor minors node old_seed
+  local root=$1 cards=$2 seed=$3 version library minor minors node
   minors=$(card_minors "$cards")
   version=$(sed -n 's/^driver: *"\{0,1\}\([0-9.]*\).*/\1/p' "$cards")
   [[ ${version:-$NVIDIA_SMI_VERSION} == "$NVIDIA_SMI_VERSION" ]] ||
@@ -79,17 +96,8 @@ make_driver_root() {
   replace_file "$NVIDIA_SMI" "$root/usr/bin/nvidia-smi"
   mkdir -p "$root/dev" "$root/run/fakegpu"
   chmod 1777 "$root/run/fakegpu" # every user's process shares the state file in it
-  # Same cards, other UUIDs on every node: the seed decides them where the file names none.
-  old_seed=$(sed -n 's/^seed: *//p' "$cards")
-  {
-    grep -v '^seed:' "$cards"
-    echo "seed: ${old_seed:+$old_seed-}$seed"
-  } >"$root/run/fakegpu/cards.part"
-  if ! cmp -s "$root/run/fakegpu/cards.part" "$root/run/fakegpu/cards.yaml"; then
-    chmod 644 "$root/run/fakegpu/cards.part"
-    mv "$root/run/fakegpu/cards.part" "$root/run/fakegpu/cards.yaml"
-  fi
-  rm -f "$root/run/fakegpu/cards.part" "$root"/dev/nvidia[0-9]*
+  [[ $cards -ef $root/run/fakegpu/cards.yaml ]] || describe_cards "$root" "$cards" "$seed"
+  rm -f "$root"/dev/nvidia[0-9]*
   for minor in $minors; do mknod -m 666 "$root/dev/nvidia$minor" c 1 3; done
   for node in nvidiactl nvidia-uvm; do
     [[ -c $root/dev/$node ]] || mknod -m 666 "$root/dev/$node" c 1 3
