@@ -17,14 +17,17 @@ choose_cluster() {
 }
 
 # One demo at a time in this tree: two would write the same logs and the same Pods.
+# Descriptor 8 holds the lock; whatever outlives the demo must not inherit it.
 lock_demo() {
-  exec 8>"$DEMO_LOGS/lock"
+  exec 8>>"$DEMO_LOGS/lock"
   flock -n 8 || {
-    echo "another demo/up or demo/down runs in this tree (process $(cat "$DEMO_LOGS/lock.pid" 2>/dev/null))" >&2
+    echo "another demo/up or demo/down runs in this tree (process $(cat "$DEMO_LOGS/lock"))" >&2
     exit 1
   }
-  echo $$ >"$DEMO_LOGS/lock.pid"
+  echo $$ >"$DEMO_LOGS/lock"
 }
+
+bring_up_testbed() { testbed/up 8>&-; }
 
 testbed_kubeconfig() { echo "${HAMI_TESTBED_DIR:-/var/lib/hami-testbed}/kubeconfig"; }
 

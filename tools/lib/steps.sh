@@ -14,10 +14,13 @@ steps_begin() {
   mkdir -p "$STEPS_LOGS"
 }
 
-# steps_wanted --only [STEP]: sets STEPS_ONLY to a step that the program's --help lists.
+# steps_known: the steps that the program's --help lists, one a line.
+steps_known() { usage | sed -n 's/^  \([a-z0-9-]*\)  .*/\1/p'; }
+
+# steps_wanted --only [STEP]: sets STEPS_ONLY to one of them.
 steps_wanted() {
   local known
-  known=$(usage | sed -n 's/^  \([a-z0-9-]*\)  .*/\1/p' | tr '\n' ' ')
+  known=$(steps_known | tr '\n' ' ')
   if [[ -z ${2:-} || " $known" != *" ${2:-} "* ]]; then
     echo "--only: ${2:+\"$2\" is not a step; }expected one of: $known" >&2
     exit 2
