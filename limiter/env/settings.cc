@@ -57,37 +57,56 @@ struct Limit {
   bool valid = true;
 };
 
+// What one source says: for all devices, and for each.
+struct Limits {
+  Limit common;
+  std::array<Limit, HAMI_V1_DEVICES> own;
+};
+
 uint64_t Lower(uint64_t a, uint64_t b) { return a == 0 ? b : b == 0 ? a : a < b ? a : b; }
 
-Limit MemoryLimit(const Source& source, const char* name) {
-  Limit limit;
-  const Values values = Find(source, name);
-  for (std::string_view value : {values.environment, values.override}) {
-    const auto bytes = ParseSize(value);
-    if (bytes) {
-      limit.bytes = Lower(limit.bytes, *bytes);
-    } else {
-      limit.valid = false;
-      ComplainAbout(source, name, value, "bytes as 3000m, 0.5g or 512MiB");
-    }
-  }
-  return limit;
+using ValueIn = std::string_view Values::*;
+
+Limit MemoryLimit(const Source& source, ValueIn where, const char* name) {
+  const std::string_view value = Find(source, name).*where;
+  if (const auto bytes = ParseSize(value)) return {*bytes, true};
+  ComplainAbout(source, name, value, "bytes as 3000m, 0.5g or 512MiB");
+  return {0, false};
 }
 
-// A malformed limit must not mean "no limit": it takes the smallest one that could be read.
-void ReadMemoryLimits(const Source& source, Settings& settings) {
-  const Limit common = MemoryLimit(source, HAMI_ENV_MEMORY_LIMIT);
-  std::array<Limit, HAMI_V1_DEVICES> own;
-  uint64_t smallest = common.bytes;
-  for (size_t i = 0; i < own.size(); ++i) {
+Limits LimitsIn(const Source& source, ValueIn where) {
+  Limits limits;
+  limits.common = MemoryLimit(source, where, HAMI_ENV_MEMORY_LIMIT);
+  for (size_t i = 0; i < limits.own.size(); ++i) {
     sys::Text<64> name;
     name.Add(HAMI_ENV_MEMORY_LIMIT_I).Add(uint64_t{i});
-    own[i] = MemoryLimit(source, name.c_str());
-    smallest = Lower(smallest, own[i].bytes);
+    limits.own[i] = MemoryLimit(source, where, name.c_str());
   }
-  for (size_t i = 0; i < own.size(); ++i) {
-    const bool valid = own[i].valid && (own[i].bytes > 0 || common.valid);
-    settings.memory_limit[i] = !valid ? smallest : own[i].bytes > 0 ? own[i].bytes : common.bytes;
+  return limits;
+}
+
+uint64_t Smallest(const Limits& limits) {
+  uint64_t smallest = limits.common.bytes;
+  for (const Limit& own : limits.own) smallest = Lower(smallest, own.bytes);
+  return smallest;
+}
+
+uint64_t LimitOf(const Limits& limits, size_t device, uint64_t if_malformed) {
+  const Limit& own = limits.own[device];
+  if (!own.valid || (own.bytes == 0 && !limits.common.valid)) return if_malformed;
+  return own.bytes > 0 ? own.bytes : limits.common.bytes;
+}
+
+// The override's word for one device counts against the environment's for all of them: each source
+// is resolved by itself, and the lower one holds. A malformed limit must not mean "no limit": it
+// takes the smallest one that could be read.
+void ReadMemoryLimits(const Source& source, Settings& settings) {
+  const Limits environment = LimitsIn(source, &Values::environment);
+  const Limits override = LimitsIn(source, &Values::override);
+  const uint64_t smallest = Lower(Smallest(environment), Smallest(override));
+  for (size_t i = 0; i < settings.memory_limit.size(); ++i) {
+    settings.memory_limit[i] =
+        Lower(LimitOf(environment, i, smallest), LimitOf(override, i, smallest));
   }
 }
 

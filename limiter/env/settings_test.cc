@@ -94,6 +94,19 @@ TEST(SettingsTest, TheOverrideFileMayOnlyLowerLimits) {
   EXPECT_EQ(s.region_path.view(), "/tmp/cudevshr.cache");
 }
 
+// Found by fuzzing: an image named one device, and the environment's limit for all of them no
+// longer held for it.
+TEST(SettingsTest, AnOverrideForOneDeviceDoesNotLiftTheLimitForAll) {
+  const Settings s =
+      Read({{"CUDA_DEVICE_MEMORY_LIMIT", "3000m"}, {"CUDA_DEVICE_MEMORY_LIMIT_2", "2g"}},
+           "CUDA_DEVICE_MEMORY_LIMIT_0=500m\nCUDA_DEVICE_MEMORY_LIMIT_1=8g\n"
+           "CUDA_DEVICE_MEMORY_LIMIT=1g\n");
+  EXPECT_EQ(s.memory_limit[0], 500 * kMi);
+  EXPECT_EQ(s.memory_limit[1], 3000 * kMi);
+  EXPECT_EQ(s.memory_limit[2], 1024 * kMi);
+  EXPECT_EQ(s.memory_limit[3], 1024 * kMi);
+}
+
 TEST(SettingsTest, DisableControlKnowsTheValuesOfTheNodePlugin) {
   for (const char* yes : {"1", "t", "T", "TRUE", "true", "True"}) {
     EXPECT_TRUE(Read({{"CUDA_DISABLE_CONTROL", yes}}).disable_control) << yes;
