@@ -1,7 +1,6 @@
 // Arrays and mipmapped arrays: opaque blocks whose size follows from their description.
 #include "abi/region.h"
-#include "limiter/account/charge.h"
-#include "limiter/hook/prologue.h"
+#include "limiter/hook/book.h"
 #include "limiter/hook/vmm.h"
 
 using hami::limiter::account::Record;
@@ -9,7 +8,6 @@ using hami::limiter::account::Reservation;
 using hami::limiter::account::Space;
 using hami::limiter::hook::Current;
 using hami::limiter::hook::CurrentDevice;
-using hami::limiter::hook::OwnRecords;
 
 namespace {
 
@@ -113,19 +111,12 @@ CUresult Create(void** array, uint64_t expected, Call call, Ask ask, Undo undo) 
   if (!room.granted()) return CUDA_ERROR_OUT_OF_MEMORY;
   const CUresult result = call();
   if (result != CUDA_SUCCESS) return result;
-  Record record;
-  record.key = hami::limiter::hook::KeyOf(*array);
-  record.size = TakenBytes(ask, *array, current.ordinal, expected);
-  record.owner = current.owner;
-  record.space = Space::kArray;
-  record.kind = HAMI_KIND_DATA;
-  record.device = static_cast<int8_t>(current.index);
-  if (room.Keep(HAMI_KIND_DATA, record.size)) {
-    if (OwnRecords().Insert(record)) return CUDA_SUCCESS;
-    hami::limiter::hook::ReleaseRecord(record);
-  }
-  if (undo != nullptr) undo(*array);
-  return CUDA_ERROR_OUT_OF_MEMORY;
+  const Record record = hami::limiter::hook::RecordOf(
+      current, Space::kArray, hami::limiter::hook::KeyOf(*array),
+      TakenBytes(ask, *array, current.ordinal, expected), HAMI_KIND_DATA);
+  return hami::limiter::hook::Book(room, record, [&] {
+    if (undo != nullptr) undo(*array);
+  });
 }
 
 template <class Call>

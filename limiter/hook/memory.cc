@@ -1,16 +1,14 @@
 // Plain device memory: alloc, pitched, managed, free.
 #include "abi/region.h"
-#include "limiter/account/charge.h"
+#include "limiter/hook/book.h"
 #include "limiter/hook/managed.h"
 #include "limiter/hook/pool.h"
-#include "limiter/hook/prologue.h"
 
 using hami::limiter::account::Record;
 using hami::limiter::account::Reservation;
 using hami::limiter::account::Space;
 using hami::limiter::hook::Current;
 using hami::limiter::hook::CurrentDevice;
-using hami::limiter::hook::OwnRecords;
 
 namespace {
 
@@ -18,14 +16,7 @@ namespace {
 constexpr uint64_t kPitchAlignment = 512;
 
 Record PointerRecord(const Current& current, uint64_t pointer, uint64_t bytes, uint8_t kind) {
-  Record record;
-  record.key = pointer;
-  record.size = bytes;
-  record.owner = current.owner;
-  record.space = Space::kPointer;
-  record.kind = kind;
-  record.device = static_cast<int8_t>(current.index);
-  return record;
+  return hami::limiter::hook::RecordOf(current, Space::kPointer, pointer, bytes, kind);
 }
 
 void FreeInDriver(uint64_t pointer) {
@@ -33,20 +24,8 @@ void FreeInDriver(uint64_t pointer) {
   if (release != nullptr) release(pointer);
 }
 
-// Books what the driver has granted, or gives it back. `actual` <= `room` unless the driver rounds.
 CUresult Book(Reservation& room, const Record& record) {
-  if (!room.Keep(record.kind, record.size)) {
-    FreeInDriver(record.key);
-    return CUDA_ERROR_OUT_OF_MEMORY;
-  }
-  if (OwnRecords().InsertNew(record)) return CUDA_SUCCESS;
-  // A context has just ended in another thread, which has not given back yet what was here.
-  const auto stale = OwnRecords().Take(record.space, record.key);
-  if (stale) hami::limiter::hook::ReleaseRecord(*stale);
-  if (OwnRecords().Insert(record)) return CUDA_SUCCESS;
-  FreeInDriver(record.key);
-  hami::limiter::hook::ReleaseRecord(record);
-  return CUDA_ERROR_OUT_OF_MEMORY;
+  return hami::limiter::hook::Book(room, record, [&] { FreeInDriver(record.key); });
 }
 
 // Device memory where it fits the physical share and the card has it, else managed memory. `ask`:

@@ -3,8 +3,7 @@
 #include <atomic>
 
 #include "abi/region.h"
-#include "limiter/account/charge.h"
-#include "limiter/hook/prologue.h"
+#include "limiter/hook/book.h"
 #include "limiter/nvml/cards.h"
 #include "limiter/region/attachment.h"
 
@@ -13,7 +12,6 @@ using hami::limiter::account::Reservation;
 using hami::limiter::account::Space;
 using hami::limiter::hook::Current;
 using hami::limiter::hook::CurrentDevice;
-using hami::limiter::hook::OwnRecords;
 using hami::limiter::region::Attachment;
 
 namespace {
@@ -73,19 +71,15 @@ CUresult Load(void** handle, bool in_context, Call call, Undo undo) {
   if (result != CUDA_SUCCESS) return result;
   const uint64_t grown = Grown(current.index, before, LookAt(current.index));
   if (grown == 0) return result;
-  Record record;
-  record.key = hami::limiter::hook::KeyOf(*handle);
-  record.size = grown;
-  record.owner = in_context ? current.owner : 0;
-  record.space = Space::kModule;
-  record.kind = HAMI_KIND_MODULE;
-  record.device = static_cast<int8_t>(current.index);
+  Record record = hami::limiter::hook::RecordOf(
+      current, Space::kModule, hami::limiter::hook::KeyOf(*handle), grown, HAMI_KIND_MODULE);
+  if (!in_context) record.owner = 0;
+  const auto unload = [&] {
+    if (undo != nullptr) undo(*handle);
+  };
   Reservation room = Reservation::Of(current.index, grown);
-  if (room.granted() && OwnRecords().Insert(record)) {
-    room.Keep(HAMI_KIND_MODULE, grown);
-    return result;
-  }
-  if (undo != nullptr) undo(*handle);
+  if (room.granted()) return hami::limiter::hook::Book(room, record, unload);
+  unload();
   return CUDA_ERROR_OUT_OF_MEMORY;
 }
 
