@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/scheduler/card.h"
 #include "domain/policy/fit.h"
 #include "domain/policy/test_builders.h"
 #include "domain/protocol/allocation.h"
@@ -55,18 +56,8 @@ BENCHMARK_CAPTURE(Decide, fits_nowhere_5000x8, Ask{.count = 1, .memory = 90000},
 std::vector<Device> RegisteredCards() {
   std::vector<Device> devices;
   for (int c = 0; c < kCards; ++c) {
-    Device device;
-    device.id = "GPU-0fc3b4a1-7d3e-4d5c-9a21-00000000000" + std::to_string(c);
-    device.index = static_cast<uint32_t>(c);
-    device.count = 10;
-    device.memory = {81920};
-    device.cores = {100};
-    device.type = "NVIDIA H100 80GB HBM3";
-    device.numa = c / 4;
-    device.mode = "hami-core";
-    device.healthy = true;
-    device.vendor = "NVIDIA";
-    devices.push_back(std::move(device));
+    devices.push_back(
+        bench::H100("GPU-0fc3b4a1-7d3e-4d5c-9a21-00000000000" + std::to_string(c), c));
   }
   return devices;
 }

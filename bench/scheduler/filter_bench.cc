@@ -9,6 +9,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "bench/scheduler/card.h"
 #include "domain/protocol/register_annotation.h"
 #include "platform/net/responder.h"
 #include "services/scheduler/service.h"
@@ -23,17 +24,7 @@ constexpr int kCards = 8;
 std::string RegisterText(int node) {
   std::vector<Device> devices;
   for (int c = 0; c < kCards; ++c) {
-    Device device;
-    device.id = "GPU-" + std::to_string(node) + "-" + std::to_string(c);
-    device.index = static_cast<uint32_t>(c);
-    device.count = 10;
-    device.memory = {81920};
-    device.cores = {100};
-    device.type = "NVIDIA H100 80GB HBM3";
-    device.numa = c / 4;
-    device.mode = "hami-core";
-    device.healthy = true;
-    devices.push_back(std::move(device));
+    devices.push_back(bench::H100("GPU-" + std::to_string(node) + "-" + std::to_string(c), c));
   }
   return protocol::EncodeRegisterJson(devices);
 }
