@@ -8,8 +8,6 @@
 namespace hami::limiter::testing {
 namespace {
 
-std::string Text(uint64_t value) { return std::to_string(value); }
-
 unsigned Contexts(Container& container, unsigned device) {
   unsigned count = 0;
   for (const HamiExtSlot& slot : container.region().ext.slots) count += slot.contexts[device];

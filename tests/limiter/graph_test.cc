@@ -3,27 +3,13 @@
 
 #include <string>
 
-#include "tests/limiter/session.h"
+#include "tests/limiter/limited_test.h"
 
 namespace hami::limiter::testing {
 namespace {
 
-std::string Text(uint64_t value) { return std::to_string(value); }
-
-class GraphTest : public ::testing::Test {
+class GraphTest : public LimitedTest {
  protected:
-  static constexpr uint64_t kLimit = 512 * kMi;
-  static constexpr uint64_t kRoom = kLimit - kContext;
-
-  void SetUp() override { probe_->Begin(); }
-  void TearDown() override {
-    EXPECT_LE(container_.CardPeak(0), kLimit);
-    EXPECT_EQ(container_.region().ext.header.saturated, 0u);
-    EXPECT_EQ(container_.region().ext.header.unaccounted, 0u);
-  }
-  uint64_t V(const std::string& command) { return probe_->Value(command); }
-  int C(const std::string& command) { return probe_->Code(command); }
-  uint64_t Used() { return container_.Used(0); }
   std::string Exec(const std::string& graph, const std::string& flags = "0") {
     return Text(V("instantiate " + Text(V(graph)) + " " + flags));
   }
@@ -31,9 +17,6 @@ class GraphTest : public ::testing::Test {
     EXPECT_EQ(Used(), container_.CardUsed(0));
     EXPECT_LE(Used(), kLimit);
   }
-
-  Container container_{Variables{{"CUDA_DEVICE_MEMORY_LIMIT_0", "512m"}}};
-  std::unique_ptr<Probe> probe_ = container_.Start();
 };
 
 // Escape of B3: memory nodes are not accounted.

@@ -16,8 +16,6 @@
 namespace hami::limiter::testing {
 namespace {
 
-std::string Text(uint64_t value) { return std::to_string(value); }
-
 class HardnessTest : public ::testing::Test {
  protected:
   static constexpr uint64_t kLimit = 512 * kMi;

@@ -4,32 +4,12 @@
 #include <algorithm>
 #include <string>
 
-#include "tests/limiter/session.h"
+#include "tests/limiter/limited_test.h"
 
 namespace hami::limiter::testing {
 namespace {
 
-std::string Text(uint64_t value) { return std::to_string(value); }
-
-class MemoryTest : public ::testing::Test {
- protected:
-  static constexpr uint64_t kLimit = 512 * kMi;
-  static constexpr uint64_t kRoom = kLimit - kContext;
-
-  void SetUp() override { probe_->Begin(); }
-  void TearDown() override {
-    EXPECT_LE(container_.CardPeak(0), kLimit);
-    EXPECT_EQ(container_.region().ext.header.saturated, 0u);
-    EXPECT_EQ(container_.region().ext.header.unaccounted, 0u);
-  }
-  std::string A(const std::string& command) { return probe_->Ask(command); }
-  uint64_t V(const std::string& command) { return probe_->Value(command); }
-  int C(const std::string& command) { return probe_->Code(command); }
-  uint64_t Used() { return container_.Used(0); }
-
-  Container container_{Variables{{"CUDA_DEVICE_MEMORY_LIMIT_0", "512m"}}};
-  std::unique_ptr<Probe> probe_ = container_.Start();
-};
+using MemoryTest = LimitedTest;
 
 TEST_F(MemoryTest, RefusedIfAndOnlyIfItWouldExceedTheLimit) {
   EXPECT_EQ(C("alloc " + Text(kRoom + 1)), 2);

@@ -10,8 +10,6 @@ namespace hami::limiter::testing {
 namespace {
 
 constexpr uint64_t kGi = uint64_t{1} << 30;
-std::string Text(uint64_t value) { return std::to_string(value); }
-
 // Limits in NVML's order: two instances of card 0, then card 1.
 const Variables kVariables = {{"LD_LIBRARY_PATH", MIG_LIBRARY_DIR},
                               {"CUDA_DEVICE_MEMORY_LIMIT_0", "2g"},

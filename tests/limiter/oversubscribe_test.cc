@@ -13,8 +13,6 @@
 namespace hami::limiter::testing {
 namespace {
 
-std::string Text(uint64_t value) { return std::to_string(value); }
-
 constexpr int kIsManaged = 8, kHostPointer = 4;
 
 // Limit 2000 MiB on a card that has 800.

@@ -9,7 +9,6 @@
 namespace hami::limiter::testing {
 namespace {
 
-std::string Text(uint64_t value) { return std::to_string(value); }
 std::string Entry(const Probe& probe, uint64_t bytes) {
   return " " + std::to_string(probe.pid()) + ":" + Text(bytes);
 }

@@ -15,8 +15,6 @@
 namespace hami::limiter::testing {
 namespace {
 
-std::string Text(uint64_t value) { return std::to_string(value); }
-
 class ProcessTest : public ::testing::Test {
  protected:
   static constexpr uint64_t kLimit = 3000 * kMi;

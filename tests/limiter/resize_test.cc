@@ -16,7 +16,6 @@
 namespace hami::limiter::testing {
 namespace {
 
-std::string Text(uint64_t value) { return std::to_string(value); }
 Bytes Mi(int64_t count) { return ToBytes(MiB{count}); }
 
 // What NVML shows as the first card: the same in every container of these tests.

@@ -19,6 +19,8 @@ namespace hami::limiter::testing {
 inline constexpr uint64_t kMi = uint64_t{1} << 20;
 inline constexpr uint64_t kContext = 256 * kMi;  // of the simulated cards
 
+inline std::string Text(uint64_t value) { return std::to_string(value); }
+
 using Variables = std::map<std::string, std::string>;
 
 // What a finished program said.

@@ -8,8 +8,6 @@
 namespace hami::limiter::testing {
 namespace {
 
-std::string Text(uint64_t value) { return std::to_string(value); }
-
 TEST(ViewTest, ThreeThousandMiBAreShownByEveryCall) {
   Container container(Variables{{"CUDA_DEVICE_MEMORY_LIMIT_0", "3000m"}});
   auto probe = container.Start();
