@@ -41,7 +41,7 @@ CALL_ROWS = [
         instructions=(12, 8)),
     Row("launch-8", "the same, 8 processes", "launch", 15, 4, processes=8, calls=100, rounds=4, starts=4),
     Row("launch-50", "cuLaunchKernel, limit 50 %, tokens there", "launch-rested", 40, 15,
-        calls=64, bursts=6, cores=50),
+        cores=50),
     Row("alloc-1", "alloc + free, 1 live block", "alloc:1", 150, 60),
     Row("alloc-1k", "alloc + free, 1,000 live blocks", "alloc:1000", 150, 60),
     Row("alloc-10k", "alloc + free, 10,000 live blocks", "alloc:10000", 150, 60),

@@ -1,16 +1,11 @@
 #include "limiter/core/estimate.h"
 
-#include <bit>
-
 namespace hami::limiter::core {
 
 bool Function::CountLaunch(uint32_t noise) {
+  if (CountUnsampled()) return false;
   const uint32_t count = launches_.load(std::memory_order_relaxed) + 1;
   launches_.store(count, std::memory_order_relaxed);
-  if (count > kEarlySamples &&
-      static_cast<int32_t>(count - next_sample_.load(std::memory_order_relaxed)) < 0) {
-    return false;
-  }
   const uint64_t ns = estimate_ns();
   const uint64_t fitting = ns == 0 ? 1 : kSampleEveryNs / ns;
   const auto period = static_cast<uint32_t>(fitting < kRarestSample ? fitting : kRarestSample);
@@ -47,11 +42,7 @@ int64_t Function::Learn(uint64_t ns, uint64_t now_ns) {
   return missing;
 }
 
-Function& Functions::Find(uint64_t handle, uint64_t threads) {
-  const uint64_t size_class = static_cast<uint64_t>(std::bit_width(threads));
-  uint64_t key = handle * 0x9e3779b97f4a7c15u ^ size_class * 0xc2b2ae3d27d4eb4fu;
-  if (key == 0) key = 1;
-  auto at = static_cast<uint32_t>((key ^ key >> 29) & (kSize - 1));
+Function& Functions::Search(uint64_t key, uint32_t at) {
   for (uint32_t probe = 0; probe < kMostProbes; ++probe, at = (at + 1) & (kSize - 1)) {
     uint64_t seen = table_[at].key_.load(std::memory_order_relaxed);
     if (seen == 0 && table_[at].key_.compare_exchange_strong(seen, key)) seen = key;

@@ -14,7 +14,7 @@ class Function {
  public:
   static constexpr uint32_t kEarlySamples = 16;
   static constexpr uint64_t kSampleEveryNs = 2'000'000;  // of estimated device time
-  static constexpr uint32_t kRarestSample = 64;
+  static constexpr uint32_t kRarestSample = 256;
   // Launches admitted at a guess before the first sample must be there.
   static constexpr uint32_t kMostGuessed = 1;
   static constexpr uint32_t kMostWaits = 50;
@@ -24,6 +24,13 @@ class Function {
 
   // Counts a launch; true: it should be sampled. Racing threads may lose a count.
   bool CountLaunch(uint32_t noise);
+  // The same unless it should be sampled: false, and nothing is counted.
+  bool CountUnsampled() {
+    const uint32_t count = launches_.load(std::memory_order_relaxed) + 1;
+    if (IsDue(count)) return false;
+    launches_.store(count, std::memory_order_relaxed);
+    return true;
+  }
 
   // A launch of unknown duration was charged `ns`. False: too many are under way.
   bool MayGuess() const { return guesses_.load(std::memory_order_relaxed) < kMostGuessed; }
@@ -41,6 +48,12 @@ class Function {
 
  private:
   friend class Functions;
+
+  bool IsDue(uint32_t count) const {
+    return count <= kEarlySamples ||
+           static_cast<int32_t>(count - next_sample_.load(std::memory_order_relaxed)) >= 0;
+  }
+
   static constexpr uint32_t kGroups = 8, kGroupSize = 8;
   static constexpr uint64_t kGroupNs = 1'000'000'000;
 
@@ -58,15 +71,27 @@ class Function {
   uint64_t minima_[kGroups] = {};  // 0: no sample yet
 };
 
+// Launches of one function take alike when their sizes are alike: about the logarithm of the number
+// of threads, from 1 to 187.
+template <class... Sizes>
+constexpr uint32_t SizeClass(Sizes... sizes) {
+  return (1 + ... + static_cast<uint32_t>(31 - __builtin_clz(uint32_t{sizes} | 1)));
+}
+
 // All functions of a process, by handle and size of the launch. All zeros when new: pages that no
 // function fell into cost nothing.
 class Functions {
  public:
   static constexpr uint64_t kFirstGuessNs = 50'000;
 
-  // What `handle` with so many threads (0: a graph) is charged by. Never fails: when the table is
-  // full, the rest share one entry.
-  Function& Find(uint64_t handle, uint64_t threads);
+  // What `handle` is charged by in launches of this class of sizes (0: a graph). Never fails: when
+  // the table is full, the rest share one entry.
+  Function& Find(uint64_t handle, uint32_t size_class) {
+    const uint64_t key = (handle ^ uint64_t{size_class} << 56) * 0x9e3779b97f4a7c15u | 1;
+    const auto at = static_cast<uint32_t>(key >> (64 - kBits));
+    if (table_[at].key_.load(std::memory_order_relaxed) == key) return table_[at];
+    return Search(key, at);
+  }
 
   // For a function without samples: the mean of what runs.
   uint64_t guess_ns() const {
@@ -82,6 +107,8 @@ class Functions {
   static constexpr uint32_t kBits = 11;
   static constexpr uint32_t kSize = 1u << kBits;
   static constexpr uint32_t kMostProbes = 64;
+
+  Function& Search(uint64_t key, uint32_t at);
 
   Function table_[kSize];
   Function rest_;

@@ -10,18 +10,19 @@ namespace {
 
 class EstimateTest : public ::testing::Test {
  protected:
+  static constexpr uint32_t kSize = 8;
   std::unique_ptr<Functions> functions_ = std::make_unique<Functions>();
 };
 
 TEST_F(EstimateTest, IsUnknownUntilTheFirstSample) {
-  Function& f = functions_->Find(1, 128);
+  Function& f = functions_->Find(1, kSize);
   EXPECT_EQ(f.estimate_ns(), 0u);
   f.Learn(1000, 0);
   EXPECT_EQ(f.estimate_ns(), 1000u);
 }
 
 TEST_F(EstimateTest, IsTheShortestSampleBecauseOthersOnlyLengthenOne) {
-  Function& f = functions_->Find(1, 128);
+  Function& f = functions_->Find(1, kSize);
   for (const uint64_t ns : {5000, 9000, 1000, 30000, 8000}) f.Learn(ns, 0);
   EXPECT_EQ(f.estimate_ns(), 1000u);
 }
@@ -29,7 +30,7 @@ TEST_F(EstimateTest, IsTheShortestSampleBecauseOthersOnlyLengthenOne) {
 constexpr uint64_t kSecond = 1'000'000'000;
 
 TEST_F(EstimateTest, FollowsAFunctionThatBecomesLongerAfterEightSecondsAndGroups) {
-  Function& f = functions_->Find(1, 128);
+  Function& f = functions_->Find(1, kSize);
   uint64_t now = 0;
   for (int i = 0; i < 1000; ++i) f.Learn(1000, now += kSecond / 100);
   for (int i = 0; i < 690; ++i) f.Learn(5000, now += kSecond / 100);
@@ -39,7 +40,7 @@ TEST_F(EstimateTest, FollowsAFunctionThatBecomesLongerAfterEightSecondsAndGroups
 }
 
 TEST_F(EstimateTest, ARareFunctionKeepsItsShortestOf64SamplesHoweverLongTheyTake) {
-  Function& f = functions_->Find(1, 128);
+  Function& f = functions_->Find(1, kSize);
   uint64_t now = 0;
   f.Learn(1000, now);
   for (int i = 0; i < 56; ++i) f.Learn(5000, now += 60 * kSecond);
@@ -47,14 +48,14 @@ TEST_F(EstimateTest, ARareFunctionKeepsItsShortestOf64SamplesHoweverLongTheyTake
 }
 
 TEST_F(EstimateTest, FollowsAFunctionThatBecomesShorterAtOnce) {
-  Function& f = functions_->Find(1, 128);
+  Function& f = functions_->Find(1, kSize);
   for (uint64_t i = 0; i < 100; ++i) f.Learn(5000, i * kSecond);
   f.Learn(1000, 101 * kSecond);
   EXPECT_EQ(f.estimate_ns(), 1000u);
 }
 
 TEST_F(EstimateTest, LaunchesChargedAtAGuessAreSettledByTheFirstSample) {
-  Function& f = functions_->Find(1, 128);
+  Function& f = functions_->Find(1, kSize);
   EXPECT_TRUE(f.MayGuess());
   f.Guessed(50'000);
   EXPECT_FALSE(f.MayGuess());
@@ -65,7 +66,7 @@ TEST_F(EstimateTest, LaunchesChargedAtAGuessAreSettledByTheFirstSample) {
 }
 
 TEST_F(EstimateTest, AFunctionThatNeverEndsIsNotWaitedForForEver) {
-  Function& f = functions_->Find(1, 128);
+  Function& f = functions_->Find(1, kSize);
   for (uint32_t i = 0; i < Function::kMostWaits; ++i) {
     EXPECT_TRUE(f.worth_waiting());
     f.WaitedInVain();
@@ -74,36 +75,41 @@ TEST_F(EstimateTest, AFunctionThatNeverEndsIsNotWaitedForForEver) {
 }
 
 TEST_F(EstimateTest, TooHighAGuessIsGivenBack) {
-  Function& f = functions_->Find(1, 128);
+  Function& f = functions_->Find(1, kSize);
   f.Guessed(50'000);
   EXPECT_EQ(f.Learn(10'000, 0), -40'000);
 }
 
 TEST_F(EstimateTest, OneFunctionWithLaunchesOfOtherSizesIsAnother) {
   std::set<Function*> seen;
-  for (const uint64_t threads : {0, 1, 128, 1 << 20}) seen.insert(&functions_->Find(7, threads));
+  for (const uint32_t threads : {1u, 128u, 1u << 20}) {
+    seen.insert(&functions_->Find(7, SizeClass(threads)));
+  }
+  seen.insert(&functions_->Find(7, 0));
   EXPECT_EQ(seen.size(), 4u);
-  EXPECT_EQ(&functions_->Find(7, 128), &functions_->Find(7, 129));
+  EXPECT_EQ(&functions_->Find(7, SizeClass(128u)), &functions_->Find(7, SizeClass(129u)));
+  EXPECT_EQ(SizeClass(0u, 1u), 1u);
+  EXPECT_EQ(SizeClass(~0u, ~0u, ~0u, ~0u, ~0u, ~0u), 187u);
 }
 
 TEST_F(EstimateTest, MoreFunctionsThanRoomShareOneEntry) {
   std::set<Function*> seen;
-  for (uint64_t f = 1; f <= 5000; ++f) seen.insert(&functions_->Find(f << 4, 128));
+  for (uint64_t f = 1; f <= 5000; ++f) seen.insert(&functions_->Find(f << 4, kSize));
   EXPECT_GT(seen.size(), 1500u);
   EXPECT_LT(seen.size(), 2100u);
-  for (uint64_t f = 1; f <= 5000; ++f) EXPECT_EQ(seen.count(&functions_->Find(f << 4, 128)), 1u);
+  for (uint64_t f = 1; f <= 5000; ++f) EXPECT_EQ(seen.count(&functions_->Find(f << 4, kSize)), 1u);
 }
 
-TEST_F(EstimateTest, ShortStableFunctionsAreSampledOncePer64LaunchesOnAverage) {
-  Function& f = functions_->Find(1, 128);
+TEST_F(EstimateTest, ShortStableFunctionsAreSampledOncePer256LaunchesOnAverage) {
+  Function& f = functions_->Find(1, kSize);
   f.Learn(1000, 0);
   int samples = 0;
   for (uint32_t i = 0; i < 64'000; ++i) samples += f.CountLaunch(i * 2654435761u >> 7) ? 1 : 0;
-  EXPECT_NEAR(samples, 1000, 150);
+  EXPECT_NEAR(samples, 250, 40);
 }
 
 TEST_F(EstimateTest, LongFunctionsAreSampledEachTime) {
-  Function& f = functions_->Find(1, 128);
+  Function& f = functions_->Find(1, kSize);
   f.Learn(20'000'000, 0);
   for (uint32_t i = 0; i < 1000; ++i) ASSERT_TRUE(f.CountLaunch(i));
 }

@@ -16,8 +16,10 @@ class Feedback {
   static constexpr uint32_t kLeast = kOne / 32, kMost = kOne * 8;
 
   // One period: percent that NVML showed, what was charged, and by which k (the last one returned,
-  // unless a better sample has changed it since). Returns k in 1/65536.
-  uint32_t Add(uint32_t k, uint32_t measured_percent, uint64_t charged_ns, uint64_t elapsed_ns) {
+  // unless a better sample has changed it since). `launch_ns` is what one launch was charged: NVML
+  // may count it in a period and the charge in the next one. Returns k in 1/65536.
+  uint32_t Add(uint32_t k, uint32_t measured_percent, uint64_t charged_ns, uint64_t elapsed_ns,
+               uint64_t launch_ns = 0) {
     if (elapsed_ns < 1'000'000) return k;
     if (k != k_) Restart();
     k_ = k;
@@ -29,13 +31,15 @@ class Feedback {
     // A percent shown is half a point more or less. k is lowered to the edge of that only: many
     // processes that are each half a point above their part are together far above the limit.
     const uint64_t half = weight_ / 2;
+    const uint64_t launch = launch_ns * 100 / (elapsed_ns / 1'000'000);
+    const uint64_t noise = launch < kMostNoise ? launch : kMostNoise;
     uint64_t wanted = 0, apart = 0;
-    if (charged > measured_ + half) {
+    if (charged > measured_ + half + noise) {
       apart = charged - measured_;
-      wanted = (measured_ + half) * kOne / raw_;
-    } else if (measured_ > charged + (k < kOne ? half / 2 : half)) {
+      wanted = (measured_ + half + noise) * kOne / raw_;
+    } else if (measured_ > charged + (k < kOne ? half / 2 : half) + noise) {
       apart = measured_ - charged;
-      wanted = measured_ * kOne / raw_;
+      wanted = (measured_ - noise) * kOne / raw_;
     } else {
       return k;
     }
@@ -49,6 +53,7 @@ class Feedback {
  private:
   static constexpr uint64_t kEnough = 1'500'000;  // two periods
   static constexpr uint64_t kFar = 4;             // points
+  static constexpr uint64_t kMostNoise = 5'000'000;
   static uint64_t Aged(uint64_t sum) { return sum - sum / 4; }
 
   uint32_t k_ = kOne;

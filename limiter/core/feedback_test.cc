@@ -55,6 +55,28 @@ TEST(FeedbackTest, ACorrectionThatSomebodyElseChangedIsAveragedAnew) {
   EXPECT_EQ(feedback.Add(Feedback::kOne, 10, kSecond / 2, kSecond), Feedback::kOne);
 }
 
+// A launch of 40 ms ends in this period or in the next one: NVML and the charges are apart by it,
+// now this way, now that.
+TEST(FeedbackTest, LongLaunchesThatFallIntoTheNextPeriodMoveNothing) {
+  Feedback feedback;
+  constexpr uint64_t kLaunch = kSecond / 25;
+  for (int i = 0; i < 50; ++i) {
+    const uint32_t measured = i % 2 == 0 ? 52 : 48;
+    const uint64_t charged = i % 2 == 0 ? 12 * kLaunch : 13 * kLaunch;
+    ASSERT_EQ(feedback.Add(Feedback::kOne, measured, charged, kSecond, kLaunch), Feedback::kOne);
+  }
+}
+
+TEST(FeedbackTest, LongLaunchesThatAreChargedFarTooMuchAreCorrected) {
+  Feedback feedback;
+  uint32_t k = Feedback::kOne;
+  for (int i = 0; i < 20; ++i) {
+    const uint64_t charged = kSecond / 2 * k / Feedback::kOne;
+    k = feedback.Add(k, 5, charged, kSecond, kSecond / 2);
+  }
+  EXPECT_LT(k, Feedback::kOne / 3);
+}
+
 TEST(FeedbackTest, NothingChargedMovesNothing) {
   Feedback feedback;
   for (int i = 0; i < 10; ++i)

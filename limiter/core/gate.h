@@ -18,9 +18,10 @@
 namespace hami::limiter::core {
 
 struct Gate {
-  std::atomic<const char*> words;  // recent_kernel in the region; else zeros, which never match
-  std::atomic<const char*> page;   // generation - 4 in limits.ro; else zeros
-  std::atomic<uint64_t> expected;  // GateSum with recent_kernel = 2
+  std::atomic<const char*> words;    // recent_kernel in the region; else zeros, which never match
+  std::atomic<const char*> page;     // generation - 4 in limits.ro; else zeros
+  std::atomic<uint64_t> expected;    // GateSum with recent_kernel = 2
+  std::atomic<const char*> limited;  // as `words`, in a container under a limit; else zeros
 };
 extern "C" __attribute__((visibility("hidden"))) Gate hami_gate;
 
@@ -36,17 +37,26 @@ inline T LoadWord(const void* address) {
   return __atomic_load_n(static_cast<const T*>(address), __ATOMIC_RELAXED);
 }
 
-// The sum as the assembly forms it.
+// The sum as the assembly forms it: words of 64 bits at multiples of four.
 inline uint64_t GateSum(const char* words, const char* page) {
-  const auto pair = [](const char* at) {
-    return LoadWord<uint32_t>(at) | uint64_t{LoadWord<uint32_t>(at + 4)} << 32;
+  struct __attribute__((packed, aligned(4))) Pair {
+    volatile uint64_t value;
   };
+  const auto pair = [](const char* at) { return reinterpret_cast<const Pair*>(at)->value; };
   return pair(words) + pair(words + kWakeDistance) + pair(page);
 }
 
 // The same question in C++.
 __attribute__((always_inline)) inline bool GateIsOpen() {
   const char* words = hami_gate.words.load(std::memory_order_acquire);
+  const char* page = hami_gate.page.load(std::memory_order_relaxed);
+  return GateSum(words, page) == hami_gate.expected.load(std::memory_order_relaxed);
+}
+
+// In a container under a limit: nothing has changed since the limits were last read, and nobody
+// holds launches back.
+__attribute__((always_inline)) inline bool LimitsAreAsBefore() {
+  const char* words = hami_gate.limited.load(std::memory_order_acquire);
   const char* page = hami_gate.page.load(std::memory_order_relaxed);
   return GateSum(words, page) == hami_gate.expected.load(std::memory_order_relaxed);
 }

@@ -17,11 +17,10 @@ alignas(8) constinit int32_t always_open[kWakeDistance / 4 + 2] = {kActive};
 
 constinit std::atomic<bool> looked{false};
 
-constinit Governor own_governor;
-
 constexpr uint64_t kLookAgainNs = 10'000'000;
 constexpr uint64_t kHeldLookNs = 20'000'000;
 constexpr uint64_t kFirstSampleNs = 100'000'000;
+constexpr uint64_t kLongNs = 100'000;
 constexpr uint64_t kFirstNapNs = 50'000;
 constexpr uint64_t kLongestNapNs = 1'000'000;
 
@@ -45,9 +44,9 @@ const void* Wake(Attachment& own) { return &own.region().ext.header.limits_wake;
 
 }  // namespace
 
-constinit Gate hami_gate{{zeros}, {zeros}, {kActive}};
+constinit Gate hami_gate{{zeros}, {zeros}, {kActive}, {zeros}};
 
-Governor& Governor::Own() { return own_governor; }
+constinit Governor Governor::own_;
 
 // The limits are read after the counters of changes: a change in between closes the gate again.
 void UpdateGate() {
@@ -64,11 +63,13 @@ void UpdateGate() {
     return;  // limited, as before
   }
   std::atomic_thread_fence(std::memory_order_acquire);
-  bool limited = Suspended(own);
+  const bool suspended = Suspended(own);
+  bool limited = false;
   for (unsigned d = 0; d < HAMI_EXT_DEVICES; ++d) limited |= own.CorePercent(d) < 100;
   hami_gate.page.store(page, std::memory_order_relaxed);
   hami_gate.expected.store(expected, std::memory_order_relaxed);
-  hami_gate.words.store(limited ? zeros : words, std::memory_order_release);
+  hami_gate.words.store(suspended || limited ? zeros : words, std::memory_order_release);
+  hami_gate.limited.store(!suspended && limited ? words : zeros, std::memory_order_release);
   looked.store(true, std::memory_order_relaxed);
 }
 
@@ -123,33 +124,39 @@ bool Governor::Engaged(unsigned device, uint32_t percent) {
   return engaged;
 }
 
+void Governor::Price(Charge& charge) const {
+  charge.estimate_ns = charge.function->estimate_ns();
+  charge.busy_ns =
+      Corrected(charge.device, charge.guessed() ? functions_.guess_ns() : charge.estimate_ns);
+}
+
 Charge Governor::Admit(unsigned device, uint32_t percent, Function& function, uint64_t context) {
-  Charge charge{&function, device};
-  uint64_t estimate = function.estimate_ns();
-  if (estimate == 0 && !function.MayGuess() && function.worth_waiting()) {
+  Charge charge{.function = &function, .device = device};
+  // What has been measured meanwhile is asked for where it costs little beside the launch.
+  const uint64_t known = function.estimate_ns();
+  if ((known == 0 || known >= kLongNs) && sampler_.AnyPending()) Harvest(context);
+  if (function.estimate_ns() == 0 && !function.MayGuess() && function.worth_waiting()) {
     AwaitFirstSample(function, context);
     Pass();  // the monitor may have spoken meanwhile
-    estimate = function.estimate_ns();
   }
-  charge.guessed = estimate == 0;
-  charge.busy_ns = Corrected(device, charge.guessed ? functions_.guess_ns() : estimate);
+  Price(charge);
   Attachment& own = Attachment::Own();
   HamiExtDevice& words = own.region().ext.header.devices[device];
-  const auto cost = static_cast<int64_t>(charge.busy_ns);
   for (uint32_t changes = LoadWord<uint32_t>(Wake(own));; percent = own.CorePercent(device)) {
     if (!Engaged(device, percent)) return charge;
     Bucket bucket(words);
-    if (bucket.TrySpend(cost)) break;  // no clock is read while there are tokens
+    if (bucket.TrySpend(charge.cost())) break;  // no clock is read while there are tokens
     bucket.Refill(sys::NowNs(CLOCK_MONOTONIC), percent);
-    if (bucket.TrySpend(cost)) break;
-    if (!charge.waited) Harvest(context);
+    if (bucket.TrySpend(charge.cost())) break;
+    if (sampler_.AnyPending()) Harvest(context);
     charge.waited = true;
     const uint64_t wait = bucket.WaitNs(percent);
     sys::FutexWaitShared(Wake(own), changes, wait < kLookAgainNs ? wait : kLookAgainNs);
     Pass();
+    Price(charge);
     changes = LoadWord<uint32_t>(Wake(own));  // before the limit is read again
   }
-  charge.tokens = cost;
+  charge.tokens = charge.cost();
   return charge;
 }
 
@@ -166,17 +173,44 @@ void Governor::AwaitFirstSample(Function& function, uint64_t context) {
 }
 
 void Governor::Ran(const Charge& charge) {
-  if (charge.guessed) {
+  if (charge.guessed()) {
     charge.function->Guessed(charge.busy_ns);
   } else {
     functions_.Ran(charge.busy_ns);
   }
+  Book(charge.device, charge.busy_ns, 1);
+}
+
+// Not while time is scarce: others wait for it.
+void Governor::Prepay(const Charge& charge, Prepaid& prepaid) {
+  if (charge.guessed() || charge.waited) return prepaid.Scarce();
+  if (charge.device != prepaid.device()) {
+    const unsigned left_card = prepaid.device();
+    Buy(left_card, -static_cast<int64_t>(prepaid.MoveTo(charge.device)), prepaid.TakeLaunches());
+  }
+  const uint32_t wanted = prepaid.Wanted(charge.busy_ns);
+  if (wanted == 0) return;
+  Bucket bucket(Attachment::Own().region().ext.header.devices[charge.device]);
+  if (charge.tokens != 0 && bucket.tokens() <= wanted) return prepaid.Scarce();
+  Buy(charge.device, wanted, prepaid.TakeLaunches());
+  prepaid.Bought(wanted);
+}
+
+// Time that launches are going to use, or (negative) will not.
+void Governor::Buy(unsigned device, int64_t ns, uint32_t launches) {
+  if (in_force_[device].load(std::memory_order_relaxed) != 0) {
+    Bucket(Attachment::Own().region().ext.header.devices[device]).Spend(ns);
+  }
+  Book(device, static_cast<uint64_t>(ns), launches);
+}
+
+void Governor::Book(unsigned device, uint64_t busy_ns, uint32_t launches) {
   Attachment& own = Attachment::Own();
   const int slot = own.slot_index();
   if (slot < 0) return;
-  HamiExtSlotDevice& mine = own.region().ext.slots[slot].device[charge.device];
-  std::atomic_ref(mine.busy_ns).fetch_add(charge.busy_ns, std::memory_order_relaxed);
-  std::atomic_ref(mine.launches).fetch_add(1, std::memory_order_relaxed);
+  HamiExtSlotDevice& mine = own.region().ext.slots[slot].device[device];
+  std::atomic_ref(mine.busy_ns).fetch_add(busy_ns, std::memory_order_relaxed);
+  std::atomic_ref(mine.launches).fetch_add(launches, std::memory_order_relaxed);
 }
 
 void Governor::Refund(const Charge& charge) {
@@ -185,18 +219,30 @@ void Governor::Refund(const Charge& charge) {
 }
 
 void Governor::Harvest(uint64_t context) {
-  sampler_.Harvest(context, [this](Function& function, unsigned device, uint64_t ns) {
-    const uint64_t before = function.estimate_ns();
-    const int64_t missing = function.Learn(ns, sys::NowNs(CLOCK_MONOTONIC));
-    Shorter(device, before, function.estimate_ns());
-    if (missing == 0 || in_force_[device].load(std::memory_order_relaxed) == 0) return;
-    Bucket(Attachment::Own().region().ext.header.devices[device]).Spend(missing);
-  });
+  sampler_.Harvest(context, [this](const Sampled& what, uint64_t ns) { Take(what, ns); });
+}
+
+// A launch that took less than it was charged gets the difference back: others' work may have
+// lengthened every sample before, and this one is the whole of a long launch's share.
+void Governor::Take(const Sampled& what, uint64_t ns) {
+  Function& function = *what.function;
+  const uint64_t before = function.estimate_ns();
+  const uint32_t k = correction(what.device);
+  int64_t missing = function.Learn(ns, sys::NowNs(CLOCK_MONOTONIC));
+  Shorter(what.device, before, function.estimate_ns());
+  if (what.charged_ns > ns) {
+    const uint64_t refund = (what.charged_ns - ns) * k >> 16;
+    missing -= static_cast<int64_t>(refund);
+    Book(what.device, -refund, 0);
+  }
+  if (missing == 0 || in_force_[what.device].load(std::memory_order_relaxed) == 0) return;
+  Bucket(Attachment::Own().region().ext.header.devices[what.device]).Spend(missing);
 }
 
 // A correction below 1 made up for estimates that others' work had lengthened. Where a better
 // sample does that itself, both together would let the program exceed its limit.
 void Governor::Shorter(unsigned device, uint64_t before, uint64_t after) {
+  if (after + after / 8 < before) shifts_[device].fetch_add(1, std::memory_order_relaxed);
   const uint32_t k = correction(device);
   if (after >= before || k >= kOne) return;
   const uint64_t raised = k * before / after;

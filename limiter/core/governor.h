@@ -1,9 +1,10 @@
 // The core limit of this process: holds launches back, charges them, learns what they take.
 //
+//   a launch that the thread has paid for (prepaid.h) goes to the driver at once; else
 //   governor.Pass();                              // every kind of launch, limited or not
 //   Charge charge = governor.Admit(device, ...);  // waits for device time
 //   ... driver call, with events around it if charge.sample ...
-//   governor.Ran(charge) or governor.Refund(charge)
+//   governor.Ran(charge), governor.Prepay(charge, prepaid), or governor.Refund(charge)
 //
 // One per process, all zeros when new. Any thread; nothing is held across a driver call. Waiting
 // ends at once when limits change (futex limits_wake) and is looked at again every 10 ms for
@@ -15,6 +16,7 @@
 
 #include "abi/region.h"
 #include "limiter/core/estimate.h"
+#include "limiter/core/prepaid.h"
 #include "limiter/core/sampler.h"
 #include "limiter/region/attachment.h"
 
@@ -25,13 +27,17 @@ struct Charge {
   unsigned device = 0;
   int64_t tokens = 0;  // taken from the bucket; 0: the limit does not hold now
   uint64_t busy_ns = 0;
-  bool guessed = false;
+  uint64_t estimate_ns = 0;  // that it was charged by; 0: at a guess
   bool waited = false;
+
+  int64_t cost() const { return static_cast<int64_t>(busy_ns); }
+  bool guessed() const { return estimate_ns == 0; }
+  Sampled sampled() const { return {function, device, tokens == 0 ? 0 : estimate_ns}; }
 };
 
 class Governor {
  public:
-  static Governor& Own();
+  static Governor& Own() { return own_; }
 
   // Waits while launches are held back, then marks the container as active.
   void Pass();
@@ -40,6 +46,8 @@ class Governor {
   Charge Admit(unsigned device, uint32_t percent, Function& function, uint64_t context);
   void Ran(const Charge& charge);
   void Refund(const Charge& charge);
+  // Behind a launch that ran: pays for the thread's next ones, if time is plenty.
+  void Prepay(const Charge& charge, Prepaid& prepaid);
 
   // Takes in what has been measured meanwhile.
   void Harvest(uint64_t context);
@@ -57,6 +65,9 @@ class Governor {
     if (correction_[device].load(std::memory_order_relaxed) == 0) seen = 0;
     correction_[device].compare_exchange_strong(seen, k, std::memory_order_relaxed);
   }
+  // How often a better sample has lowered an estimate by much: what was charged before does not
+  // show what will be.
+  uint32_t shifts(unsigned device) const { return shifts_[device].load(std::memory_order_relaxed); }
   uint64_t Corrected(unsigned device, uint64_t ns) const { return ns * correction(device) >> 16; }
 
   // A context is gone, or will be.
@@ -66,15 +77,21 @@ class Governor {
  private:
   static constexpr uint32_t kOne = 65536;
 
+  void Price(Charge& charge) const;
+  void Take(const Sampled& what, uint64_t ns);
   void Shorter(unsigned device, uint64_t before, uint64_t after);
   bool Engaged(unsigned device, uint32_t percent);
-  void Await(unsigned device, int64_t cost, bool* waited);
+  void Buy(unsigned device, int64_t ns, uint32_t launches);
+  static void Book(unsigned device, uint64_t busy_ns, uint32_t launches);
   void AwaitFirstSample(Function& function, uint64_t context);
+
+  static Governor own_;
 
   Functions functions_;
   Sampler sampler_;
   std::atomic<uint32_t> correction_[HAMI_EXT_DEVICES];  // 0 stands for 1
-  std::atomic<uint32_t> in_force_[HAMI_EXT_DEVICES];    // percent of the last launch, 0 = none held
+  std::atomic<uint32_t> shifts_[HAMI_EXT_DEVICES];
+  std::atomic<uint32_t> in_force_[HAMI_EXT_DEVICES];  // percent of the last launch, 0 = none held
 };
 
 // Writes last_kernel_time, unless it was written within the interval asked for.

@@ -5,6 +5,7 @@ namespace {
 
 constexpr int kRelaxedMode = 2;
 constexpr uint64_t kSuspiciousHostNs = 200'000;
+constexpr uint64_t kTolerable = 64;  // part of a sample that a pause of the host may be
 
 }  // namespace
 
@@ -73,17 +74,16 @@ int Sampler::Begin(const StreamOf& where) {
   return kNone;
 }
 
-void Sampler::End(int index, const StreamOf& where, Function& function, unsigned device,
-                  uint64_t host_ns) {
+void Sampler::End(int index, const StreamOf& where, const Sampled& what, uint64_t host_ns) {
   Probe& probe = probes_[index];
   const EventDriver& driver = *driver_.load(std::memory_order_acquire);
   const Relaxed relaxed(driver);
   if (Record(driver, probe.end, where) != 0) return Drop(index);
-  probe.function = &function;
-  probe.device = device;
+  probe.what = what;
   // Held up in the launch call, and the stream had nothing to do meanwhile: the pause is in the
   // sample.
-  probe.held_up = host_ns > kSuspiciousHostNs && driver.query(probe.start) == 0;
+  const bool held_up = host_ns > kSuspiciousHostNs && driver.query(probe.start) == 0;
+  probe.held_up_ns = held_up ? host_ns : 0;
   probe.state.store(kPending, std::memory_order_release);
   pending_.fetch_or(uint64_t{1} << index, std::memory_order_release);
 }
@@ -112,9 +112,8 @@ bool Sampler::Finish(unsigned index, uint64_t context, Finished* finished) {
     return false;
   }
   pending_.fetch_and(~(uint64_t{1} << index), std::memory_order_relaxed);
-  *finished = {probe.function, probe.device,
-               milliseconds > 0 ? static_cast<uint64_t>(milliseconds * 1e6f) : 0};
-  const bool valid = complete && !probe.held_up;
+  *finished = {probe.what, milliseconds > 0 ? static_cast<uint64_t>(milliseconds * 1e6f) : 0};
+  const bool valid = complete && probe.held_up_ns * kTolerable <= finished->ns;
   probe.state.store(kIdle, std::memory_order_release);
   return valid;
 }

@@ -35,6 +35,13 @@ struct StreamOf {
   bool per_thread = false;
 };
 
+// What one sample is of.
+struct Sampled {
+  Function* function = nullptr;
+  unsigned device = 0;
+  uint64_t charged_ns = 0;  // by its estimate; 0: nothing that could be given back
+};
+
 class Sampler {
  public:
   static constexpr unsigned kProbes = 64;
@@ -47,17 +54,20 @@ class Sampler {
   // Puts the first event before a launch; kNone when no probe is free.
   int Begin(const StreamOf& where);
   // Puts the second one behind it. A launch that took the host `host_ns` may have waited in it.
-  void End(int probe, const StreamOf& where, Function& function, unsigned device, uint64_t host_ns);
+  void End(int probe, const StreamOf& where, const Sampled& what, uint64_t host_ns);
   void Drop(int probe);
 
-  // Calls take(function, device, ns) for each sample of this context that is complete.
+  // Whether samples may have become complete.
+  bool AnyPending() const { return pending_.load(std::memory_order_relaxed) != 0; }
+
+  // Calls take(sampled, ns) for each sample of this context that is complete.
   template <class Take>
   void Harvest(uint64_t context, Take take) {
     uint64_t pending = pending_.load(std::memory_order_acquire);
     for (; pending != 0; pending &= pending - 1) {
       Finished finished;
       if (Finish(static_cast<unsigned>(__builtin_ctzll(pending)), context, &finished)) {
-        take(*finished.function, finished.device, finished.ns);
+        take(finished.what, finished.ns);
       }
     }
   }
@@ -72,16 +82,14 @@ class Sampler {
 
   struct Probe {
     std::atomic<uint32_t> state{kIdle};
-    unsigned device = 0;
     std::atomic<uint64_t> context{0};  // that the events are of; 0: none made
     void* start = nullptr;
     void* end = nullptr;
-    Function* function = nullptr;
-    bool held_up = false;
+    Sampled what;
+    uint64_t held_up_ns = 0;
   };
   struct Finished {
-    Function* function = nullptr;
-    unsigned device = 0;
+    Sampled what;
     uint64_t ns = 0;
   };
 

@@ -67,14 +67,14 @@ class SamplerTest : public ::testing::Test {
     const int probe = sampler_->Begin(where_);
     model_.now += static_cast<int64_t>(host_ns);
     model_.stream_done = std::max(model_.now, model_.stream_done) + ns;
-    if (probe != Sampler::kNone) sampler_->End(probe, where_, function_, 3, host_ns);
+    if (probe != Sampler::kNone) sampler_->End(probe, where_, {&function_, 3}, host_ns);
     return probe;
   }
   std::vector<uint64_t> Harvest(uint64_t context) {
     std::vector<uint64_t> all;
-    sampler_->Harvest(context, [&](Function& f, unsigned device, uint64_t ns) {
-      EXPECT_EQ(&f, &function_);
-      EXPECT_EQ(device, 3u);
+    sampler_->Harvest(context, [&](const Sampled& what, uint64_t ns) {
+      EXPECT_EQ(what.function, &function_);
+      EXPECT_EQ(what.device, 3u);
       all.push_back(ns);
     });
     return all;
@@ -152,7 +152,10 @@ TEST_F(SamplerTest, ALaunchHeldUpByTheHostOnAnIdleStreamIsNoSample) {
   Launch(1000, 30'000'000);
   model_.now = model_.stream_done;
   EXPECT_TRUE(Harvest(where_.context).empty());
-  // Behind work that lasts longer the pause does no harm.
+  // A pause that is nothing beside the launch does no harm, nor one behind work that lasts longer.
+  Launch(400'000'000, 1'000'000);
+  model_.now = model_.stream_done;
+  EXPECT_EQ(Harvest(where_.context).size(), 1u);
   model_.stream_done = model_.now + 100'000'000;
   Launch(1000, 30'000'000);
   model_.now = model_.stream_done;

@@ -1,24 +1,21 @@
 #include "limiter/hook/capture.h"
 
-#include <atomic>
-
 #include "limiter/hook/prologue.h"
 
 namespace hami::limiter::hook {
+
+constinit std::atomic<int32_t> captures_under_way{0};
+
 namespace {
 
-// Captures begun and not ended. One whose stream was destroyed stays counted: launches then ask the
-// driver, which is right and a little slower.
-constinit std::atomic<int32_t> under_way{0};
-
 CUresult Begun(CUresult result) {
-  if (result == CUDA_SUCCESS) under_way.fetch_add(1, std::memory_order_relaxed);
+  if (result == CUDA_SUCCESS) captures_under_way.fetch_add(1, std::memory_order_relaxed);
   return result;
 }
 // Also a failed end ends an invalidated capture.
 CUresult Ended(CUresult result) {
-  int32_t seen = under_way.load(std::memory_order_relaxed);
-  while (seen > 0 && !under_way.compare_exchange_weak(seen, seen - 1)) {
+  int32_t seen = captures_under_way.load(std::memory_order_relaxed);
+  while (seen > 0 && !captures_under_way.compare_exchange_weak(seen, seen - 1)) {
   }
   return result;
 }
@@ -26,7 +23,7 @@ CUresult Ended(CUresult result) {
 }  // namespace
 
 Capture CaptureIs(CUstream stream, bool per_thread) {
-  if (under_way.load(std::memory_order_relaxed) <= 0) return Capture::kNone;
+  if (!SomeCapture()) return Capture::kNone;
   auto ask = HAMI_REAL(cuStreamIsCapturing);
   const auto ask_per_thread = HAMI_REAL(cuStreamIsCapturing_ptsz);
   if (per_thread && ask_per_thread != nullptr) ask = ask_per_thread;

@@ -29,6 +29,7 @@ extern "C" {
   __attribute__((visibility("hidden"))) constinit std::atomic<hami::limiter::hook::type::name> \
       hami_real_##name{nullptr};
 HAMI_LAUNCHES(HAMI_REAL_LAUNCH)
+HAMI_REAL_LAUNCH(cuCtxGetCurrent)  // which a launch under a limit asks first
 #undef HAMI_REAL_LAUNCH
 }
 
@@ -54,6 +55,7 @@ void Bind(std::atomic<Function>& to, void* real) {
 void SetUp() {
 #define HAMI_BIND(name) Bind(hami_real_##name, Real(CudaFn::k_##name));
   HAMI_LAUNCHES(HAMI_BIND)
+  HAMI_BIND(cuCtxGetCurrent)
 #undef HAMI_BIND
   // The thread that comes first fills it; until then others launch without samples.
   if (!filling.exchange(true)) {
@@ -71,18 +73,15 @@ void SetUp() {
 
 // What is launched, and where.
 struct Launch {
-  uint64_t handle = 0;   // function or graph
-  uint64_t threads = 0;  // of the launch; 0 for a graph
+  uint64_t handle = 0;      // function or graph
+  uint32_t size_class = 0;  // core::SizeClass; 0 for a graph
   CUstream stream = nullptr;
   bool per_thread = false;
 };
 
-uint64_t Threads(const unsigned (&grid)[3], const unsigned (&block)[3]) {
-  uint64_t product = 1;
-  for (const unsigned n : {grid[0], grid[1], grid[2], block[0], block[1], block[2]}) {
-    if (__builtin_mul_overflow(product, uint64_t{n}, &product)) return UINT64_MAX;
-  }
-  return product;
+__attribute__((always_inline)) inline uint32_t SizeClass(const unsigned (&grid)[3],
+                                                         const unsigned (&block)[3]) {
+  return core::SizeClass(grid[0], grid[1], grid[2], block[0], block[1], block[2]);
 }
 
 // A random number is not worth a state that threads share.
@@ -94,12 +93,32 @@ uint32_t Noise(const Charge& charge) {
   return static_cast<uint32_t>((mixed + count * 0x9e3779b97f4a7c15u) >> 33);
 }
 
+__attribute__((tls_model("initial-exec"))) constinit thread_local core::Prepaid prepaid;
+
+// Spends what the thread has paid for, and writes nothing that others share. What was spent; 0: the
+// launch has to go the long way.
+__attribute__((always_inline)) inline uint64_t PaidAhead(uint64_t handle, uint32_t size_class) {
+  if (!core::LimitsAreAsBefore() || Busy() || SomeCapture()) return 0;
+  CUcontext context = nullptr;
+  if (hami_real_cuCtxGetCurrent.load(std::memory_order_relaxed)(&context) != CUDA_SUCCESS ||
+      !SeenBefore(context)) {
+    return 0;
+  }
+  const auto device = static_cast<unsigned>(seen_context.index);
+  Governor& governor = Governor::Own();
+  core::Function& function = governor.functions().Find(handle, size_class);
+  const uint64_t cost = governor.Corrected(device, function.estimate_ns());
+  if (cost == 0 || !prepaid.Covers(device, cost) || !function.CountUnsampled()) return 0;
+  prepaid.Spend(cost);
+  return cost;
+}
+
 // One charged launch on a card that has a limit.
 template <class Call>
 CUresult Charged(const Launch& launch, const Current& current, uint32_t percent, Call call) {
   Governor& governor = Governor::Own();
   core::Helper::Own().Touch();
-  core::Function& function = governor.functions().Find(launch.handle, launch.threads);
+  core::Function& function = governor.functions().Find(launch.handle, launch.size_class);
   const Charge charge = governor.Admit(current.index, percent, function, current.owner);
   const bool due = function.CountLaunch(Noise(charge));
   const core::StreamOf where{current.owner, launch.stream, launch.per_thread};
@@ -111,7 +130,9 @@ CUresult Charged(const Launch& launch, const Current& current, uint32_t percent,
   }
   if (probe == core::Sampler::kNone) {
     const CUresult result = call();
-    result == CUDA_SUCCESS ? governor.Ran(charge) : governor.Refund(charge);
+    if (result != CUDA_SUCCESS) return governor.Refund(charge), result;
+    governor.Ran(charge);
+    governor.Prepay(charge, prepaid);
     return result;
   }
   const uint64_t begin = sys::NowNs(CLOCK_MONOTONIC);
@@ -121,15 +142,14 @@ CUresult Charged(const Launch& launch, const Current& current, uint32_t percent,
     governor.Refund(charge);
     return result;
   }
-  governor.sampler().End(probe, where, function, current.index,
-                         sys::NowNs(CLOCK_MONOTONIC) - begin);
+  governor.sampler().End(probe, where, charge.sampled(), sys::NowNs(CLOCK_MONOTONIC) - begin);
   governor.Ran(charge);
   return result;
 }
 
 // The long way of a launch.
 template <class Call>
-__attribute__((noinline)) CUresult Govern(const Launch& launch, Call call) {
+CUresult Govern(const Launch& launch, Call call) {
   if (Busy() || !Ready()) {
     if (!Busy()) core::LeaveGateOpen();
     return call();
@@ -176,7 +196,7 @@ void BeginPart(const CUDA_LAUNCH_PARAMS& launch, Part& part) {
     if (percent >= 100) return;
     core::Helper::Own().Touch();
     core::Function& function =
-        governor.functions().Find(KeyOf(launch.function), Threads(launch.grid, launch.block));
+        governor.functions().Find(KeyOf(launch.function), SizeClass(launch.grid, launch.block));
     part.charge = governor.Admit(current.index, percent, function, current.owner);
     part.where = {current.owner, launch.stream, false};
     governor.Harvest(current.owner);
@@ -193,8 +213,7 @@ void EndPart(Part& part, bool launched, uint64_t host_ns) {
   }
   if (part.probe != core::Sampler::kNone) {
     InContextOf(part.where.stream, [&](const Current&) {
-      governor.sampler().End(part.probe, part.where, *part.charge.function, part.charge.device,
-                             host_ns);
+      governor.sampler().End(part.probe, part.where, part.charge.sampled(), host_ns);
     });
   }
   governor.Ran(part.charge);
@@ -222,19 +241,35 @@ CUresult GovernParts(const CUDA_LAUNCH_PARAMS* list, unsigned count, Call call) 
 using namespace hami::limiter::hook;  // NOLINT: only exported C functions below
 namespace core = hami::limiter::core;
 
-// The hook `name`: the short way, or Govern with `launch`, an expression of the parameters.
-#define HAMI_LAUNCH_HOOK(name, parameters, arguments, launch) \
-  HAMI_LAUNCH_HOOK_BY(name, parameters, arguments, Govern(launch, call))
-#define HAMI_LAUNCH_HOOK_BY(name, parameters, arguments, long_way)                              \
+// The hook `name` is three functions: the entry, for containers without a limit (core/gate.h);
+// hami_long_<name>, for launches that are paid for; hami_govern_<name>, for all others. `launch` is
+// an expression of the parameters: handle, class of sizes, stream, whether the thread's own.
+#define HAMI_LAUNCH_HOOK(name, parameters, arguments, launch)                                   \
+  static CUresult hami_govern_##name parameters;                                                \
   HAMI_LAUNCH_ENTRY(name);                                                                      \
   extern "C" __attribute__((visibility("hidden"), used)) CUresult hami_long_##name parameters { \
-    if (!set_up.load(std::memory_order_acquire)) SetUp();                                       \
-    const auto real = hami_real_##name.load(std::memory_order_relaxed);                         \
-    if (reinterpret_cast<void*>(real) == reinterpret_cast<void*>(&Missing)) {                   \
-      return CUDA_ERROR_NOT_FOUND;                                                              \
-    }                                                                                           \
-    const auto call = [&] { return real arguments; };                                           \
-    return long_way;                                                                            \
+    if (!set_up.load(std::memory_order_acquire)) return hami_govern_##name arguments;           \
+    const Launch what = launch;                                                                 \
+    const uint64_t paid = PaidAhead(what.handle, what.size_class);                              \
+    if (paid == 0) return hami_govern_##name arguments;                                         \
+    const Inside inside;                                                                        \
+    const CUresult result = hami_real_##name.load(std::memory_order_relaxed) arguments;         \
+    if (result != CUDA_SUCCESS) prepaid.Undo(paid);                                             \
+    return result;                                                                              \
+  }                                                                                             \
+  __attribute__((noinline)) static CUresult hami_govern_##name parameters HAMI_GOVERNED(        \
+      name, arguments, Govern(launch, call))
+
+// `long_way`: an expression with `call`.
+#define HAMI_GOVERNED(name, arguments, long_way)                              \
+  {                                                                           \
+    if (!set_up.load(std::memory_order_acquire)) SetUp();                     \
+    const auto real = hami_real_##name.load(std::memory_order_relaxed);       \
+    if (reinterpret_cast<void*>(real) == reinterpret_cast<void*>(&Missing)) { \
+      return CUDA_ERROR_NOT_FOUND;                                            \
+    }                                                                         \
+    const auto call = [&] { return real arguments; };                         \
+    return long_way;                                                          \
   }
 #define HAMI_ARGS(...) (__VA_ARGS__)
 
@@ -251,9 +286,10 @@ namespace core = hami::limiter::core;
 
 namespace {
 
-Launch Kernel(CUfunction function, const unsigned (&grid)[3], const unsigned (&block)[3],
-              CUstream stream, bool per_thread) {
-  return {KeyOf(function), Threads(grid, block), stream, per_thread};
+__attribute__((always_inline)) inline Launch Kernel(CUfunction function, const unsigned (&grid)[3],
+                                                    const unsigned (&block)[3], CUstream stream,
+                                                    bool per_thread) {
+  return {KeyOf(function), SizeClass(grid, block), stream, per_thread};
 }
 Launch Configured(const CUlaunchConfig* config, CUfunction function, bool per_thread) {
   if (config == nullptr) return {KeyOf(function), 0, nullptr, per_thread};
@@ -261,9 +297,9 @@ Launch Configured(const CUlaunchConfig* config, CUfunction function, bool per_th
 }
 // Block and grid of the first CUDA versions are set on the function.
 Launch Old(CUfunction function, int width, int height, CUstream stream) {
-  const auto n =
-      static_cast<uint64_t>(width > 0 ? width : 1) * static_cast<uint64_t>(height > 0 ? height : 1);
-  return {KeyOf(function), n, stream, false};
+  const uint32_t size_class = core::SizeClass(static_cast<unsigned>(width > 0 ? width : 1),
+                                              static_cast<unsigned>(height > 0 ? height : 1));
+  return {KeyOf(function), size_class, stream, false};
 }
 
 }  // namespace
@@ -311,6 +347,9 @@ HAMI_LAUNCH_HOOK(cuLaunchGridAsync, (CUfunction function, int width, int height,
   }
 HAMI_GRAPH_HOOK(cuGraphLaunch, false)
 HAMI_GRAPH_HOOK(cuGraphLaunch_ptsz, true)
-HAMI_LAUNCH_HOOK_BY(cuLaunchCooperativeKernelMultiDevice,
-                    (CUDA_LAUNCH_PARAMS * list, unsigned count, unsigned flags),
-                    HAMI_ARGS(list, count, flags), GovernParts(list, count, call))
+HAMI_LAUNCH_ENTRY(cuLaunchCooperativeKernelMultiDevice);
+extern "C" __attribute__((visibility("hidden"), used)) CUresult
+hami_long_cuLaunchCooperativeKernelMultiDevice(CUDA_LAUNCH_PARAMS* list, unsigned count,
+                                               unsigned flags)
+    HAMI_GOVERNED(cuLaunchCooperativeKernelMultiDevice, (list, count, flags),
+                  GovernParts(list, count, call))

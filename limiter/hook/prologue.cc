@@ -19,6 +19,10 @@ int __register_atfork(void (*prepare)(), void (*parent)(), void (*child)(), void
 }
 
 namespace hami::limiter::hook {
+
+constinit thread_local SeenContext seen_context;
+constinit std::atomic<uint32_t> context_generation{1};
+
 namespace {
 
 using region::Attachment;
@@ -29,17 +33,6 @@ constinit account::Records records;
 constinit std::atomic<bool> started{false};
 constinit sys::Lock start_turn;
 constinit std::atomic<int8_t> index_of[kMostOrdinals] = {};  // index + 1, 0 = not asked yet
-constinit std::atomic<uint32_t> context_generation{1};
-
-struct SeenContext {
-  CUcontext context = nullptr;
-  uint64_t owner = 0;
-  uint32_t generation = 0;
-  int16_t ordinal = -1;
-  int16_t index = -1;
-};
-__attribute__((tls_model("initial-exec"))) constinit thread_local SeenContext seen;
-
 void InForkedChild() {
   Attachment::Own().AfterFork();
   records.AfterFork();
@@ -141,27 +134,25 @@ Current CurrentDevice() {
       get_current(&current.context) != CUDA_SUCCESS || current.context == nullptr) {
     return current;
   }
-  const uint32_t generation = context_generation.load(std::memory_order_acquire);
-  if (seen.context != current.context || seen.generation != generation) {
-    CUdevice ordinal = -1;
-    if (get_device(&ordinal) != CUDA_SUCCESS) return current;
-    const int index = IndexOf(ordinal);
-    if (index < 0) return current;
-    // A context has an identity of its own: its handle may come back for another one.
-    const auto known = records.Find(account::Space::kContext, KeyOf(current.context));
-    seen = {current.context, known ? known->link : KeyOf(current.context), generation,
-            static_cast<int16_t>(ordinal), static_cast<int16_t>(index)};
+  if (SeenBefore(current.context)) {
+    return {true, current.context, seen_context.owner, seen_context.ordinal,
+            static_cast<unsigned>(seen_context.index)};
   }
-  current.owner = seen.owner;
-  current.valid = true;
-  current.ordinal = seen.ordinal;
-  current.index = static_cast<unsigned>(seen.index);
-  return current;
+  const uint32_t generation = context_generation.load(std::memory_order_acquire);
+  CUdevice ordinal = -1;
+  if (get_device(&ordinal) != CUDA_SUCCESS) return current;
+  const int index = IndexOf(ordinal);
+  if (index < 0) return current;
+  // A context has an identity of its own: its handle may come back for another one.
+  const auto known = records.Find(account::Space::kContext, KeyOf(current.context));
+  seen_context = {current.context, known ? known->link : KeyOf(current.context), generation,
+                  static_cast<int16_t>(ordinal), static_cast<int16_t>(index)};
+  return {true, current.context, seen_context.owner, ordinal, static_cast<unsigned>(index)};
 }
 
 void ForgetContexts() { context_generation.fetch_add(1, std::memory_order_acq_rel); }
 
-void ForgetSeenContext() { seen.context = nullptr; }
+void ForgetSeenContext() { seen_context.context = nullptr; }
 
 void ReleaseRecord(const account::Record& record) {
   if (IsDisguised(record)) ForgetDisguised();

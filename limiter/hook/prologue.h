@@ -1,6 +1,8 @@
 // What every acting hook begins with, and what it knows about the calling thread's card.
 #pragma once
 
+#include <atomic>
+
 #include "limiter/account/records.h"
 #include "limiter/hook/cuda_api.h"
 #include "limiter/hook/tables.h"
@@ -28,6 +30,23 @@ struct Current {
   unsigned index = 0;
 };
 Current CurrentDevice();
+
+// The context in which the calling thread was last, as long as no context of the process has gone.
+struct SeenContext {
+  CUcontext context = nullptr;
+  uint64_t owner = 0;
+  uint32_t generation = 0;
+  int16_t ordinal = -1;
+  int16_t index = -1;
+};
+extern constinit thread_local SeenContext seen_context
+    __attribute__((tls_model("initial-exec"), visibility("hidden")));
+extern constinit std::atomic<uint32_t> context_generation;
+
+inline bool SeenBefore(CUcontext context) {
+  return seen_context.context == context && context != nullptr &&
+         seen_context.generation == context_generation.load(std::memory_order_acquire);
+}
 
 // A context has gone: its number may come back for another card.
 void ForgetContexts();

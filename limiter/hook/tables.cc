@@ -9,9 +9,6 @@
 namespace hami::limiter::hook {
 namespace {
 
-// Four bytes of static TLS in all; initial-exec, so that reading it never allocates.
-__attribute__((tls_model("initial-exec"))) constinit thread_local int depth = 0;
-
 struct Entry {
   const char* name;
   void* hook;  // nullptr: only called
@@ -86,8 +83,6 @@ void* HookOf(std::string_view name, void* real) {
   return name.substr(0, 2) == "cu" ? cuda.HookOf(name, real) : nvml.HookOf(name, real);
 }
 
-bool Busy() { return depth > 0; }
-Inside::Inside() { ++depth; }
-Inside::~Inside() { --depth; }
+constinit thread_local int depth = 0;
 
 }  // namespace hami::limiter::hook

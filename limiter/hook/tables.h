@@ -46,13 +46,17 @@ void* Real(NvmlFn function);
 // region: the driver is newer than this library.
 void* HookOf(std::string_view name, void* real);
 
+// How many hooks this thread is in. initial-exec, so that reading it never allocates.
+extern constinit thread_local int depth
+    __attribute__((tls_model("initial-exec"), visibility("hidden")));
+
 // Whether this thread is inside the library: calls that come back from the driver are passed on.
-bool Busy();
+inline bool Busy() { return depth > 0; }
 
 class Inside {
  public:
-  Inside();
-  ~Inside();
+  Inside() { ++depth; }
+  ~Inside() { --depth; }
   Inside(const Inside&) = delete;
   Inside& operator=(const Inside&) = delete;
 };

@@ -4,8 +4,9 @@
 //   kernel:  duration in us, or `mixed` (20, 100, 1000 us in turn)
 //   pattern: sync (wait after each launch), batch (after 20), deep (never), streams (4, never
 //   wait),
-//            threads (4, wait after 20), graph (20 kernels captured once, wait after each replay),
-//            ptsz, cooperative, ex (as deep, by the other entry points)
+//            threads (4, wait after 20), graph (20 kernels or 40 ms of them captured once, wait
+//            after each replay: a replay cannot be cut, and longer ones would not show a share in
+//            10 s), ptsz, cooperative, ex (as deep, by the other entry points)
 //
 // Says "ready" and launches from then on. Answers each line of its input with the number of
 // launches so far; ends with its input.
@@ -86,16 +87,18 @@ unsigned TwoSeconds() {
 }
 
 [[noreturn]] void Graph(void* stream) {
+  const uintptr_t longest = *std::max_element(kernels.begin(), kernels.end());
+  const uint64_t length = std::clamp<uint64_t>(40'000'000 / longest, 1, 20);
   void *graph = nullptr, *exec = nullptr;
   Must(Call("cuStreamBeginCapture_v2", stream, 0), "begin capture");
-  for (uint64_t i = 0; i < 20; ++i) One(i, stream);
+  for (uint64_t i = 0; i < length; ++i) One(i, stream);
   launches = 0;
   Must(Call("cuStreamEndCapture", stream, &graph), "end capture");
   Must(Call("cuGraphInstantiateWithFlags", &exec, graph, 0ull), "instantiate");
   const auto replay = reinterpret_cast<int (*)(void*, void*)>(dlsym(cuda, "cuGraphLaunch"));
   while (true) {
     Must(replay(exec, stream), "graph launch");
-    launches.fetch_add(20, std::memory_order_relaxed);
+    launches.fetch_add(length, std::memory_order_relaxed);
     Must(synchronize(stream), "synchronize");
   }
 }
