@@ -31,12 +31,11 @@ bring_up_testbed() { testbed/up 8>&-; }
 
 testbed_kubeconfig() { echo "${HAMI_TESTBED_DIR:-/var/lib/hami-testbed}/kubeconfig"; }
 
-# cluster_program <name> [args]: the user's own kubectl or helm where the cluster is theirs.
-cluster_program() {
+# program_path <kubectl|helm>: the user's own where the cluster is theirs.
+program_path() {
   local name=$1 path
-  shift
   if ((OWN_CLUSTER)); then
-    "testbed/$name" "$@"
+    echo "testbed/$name"
     return
   fi
   path=$(command -v "$name" || true)
@@ -47,7 +46,12 @@ cluster_program() {
       return 1
     }
   fi
-  "$path" "$@"
+  echo "$path"
+}
+cluster_program() {
+  local path
+  path=$(program_path "$1") || return
+  "$path" "${@:2}"
 }
 kube() { cluster_program kubectl "$@"; }
 helm_() { cluster_program helm "$@"; }

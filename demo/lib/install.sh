@@ -19,6 +19,53 @@ build_release() { cmake --preset release && cmake --build --preset release; }
 # image_name <image>: full name of one of our images.
 image_name() { images/build --names "$1"; }
 
+how_to_load() {
+  echo "To load the archives into every node with cards and the scheduler's, for example there:"
+  local image
+  for image in hami sample; do
+    echo "  ctr -n k8s.io images import $PWD/build/images/$image.tar    # $(image_name $image)"
+  done
+}
+
+# missing_images <namespace>: "node image reason" for each image of ours that a node has not got.
+missing_images() {
+  kube --namespace "$1" get pods --output json |
+    jq -r --arg ours "$(image_name hami) $(image_name sample)" '
+      [.items[] | .spec.nodeName as $node
+        | ((.status.initContainerStatuses // []) + (.status.containerStatuses // []))[]
+        | select(.state.waiting.reason | IN("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull"))
+        | select(.image | IN($ours | split(" ")[]))
+        | "\($node) \(.image) \(.state.waiting.reason)"] | unique[]'
+}
+
+# unless_images_missing <namespace> <kubectl|helm> [args]: the command, ended at once, with status 3 and
+# what to do, when a node lacks an image that nobody has pushed: waiting does not help then.
+unless_images_missing() {
+  local where=$1 path missing child
+  path=$(program_path "$2") || return
+  shift 2
+  if ((OWN_CLUSTER)) || [[ -n ${IMAGE_REGISTRY:-} ]]; then
+    "$path" "$@"
+    return
+  fi
+  "$path" "$@" &
+  child=$!
+  while kill -0 "$child" 2>/dev/null; do
+    missing=$(missing_images "$where" 2>/dev/null) || missing=
+    if [[ -n $missing ]]; then
+      kill "$child" 2>/dev/null || true
+      wait "$child" || true
+      echo "nodes without our images (node, image, what kubelet says):"
+      echo "  ${missing//$'\n'/$'\n'  }"
+      how_to_load
+      echo "or set IMAGE_REGISTRY, and the demo pushes them there. Then start it again."
+      return 3
+    fi
+    sleep 1
+  done
+  wait "$child"
+}
+
 provide_images() {
   tell_anew images
   if ((OWN_CLUSTER)); then
@@ -28,12 +75,8 @@ provide_images() {
   fi
   images/build hami sample
   if [[ -z ${IMAGE_REGISTRY:-} ]]; then
-    tell images "IMAGE_REGISTRY is not set: unless they are there already, load these archives into every" \
-      "node with cards (and the scheduler's) while the next steps wait, for example with"
-    local image
-    for image in hami sample; do
-      tell images "  ctr -n k8s.io images import $PWD/build/images/$image.tar    # $(image_name $image)"
-    done
+    tell images "IMAGE_REGISTRY is not set: the demo goes on only where the nodes have these images already."
+    tell images "$(how_to_load)"
     tell images "The scheduler's Pod also runs the stock kube-scheduler, which the nodes pull themselves."
     return
   fi
@@ -94,14 +137,14 @@ install_chart() {
     pending-*) helm_ uninstall hami --namespace "$NAMESPACE" --no-hooks --wait ;;
   esac
   # What helm says comes last: it is the reason, the state of the Pods only the circumstances.
-  local said
-  said=$(helm_ "${arguments[@]}" 2>&1) || {
+  local said status=0
+  said=$(unless_images_missing "$NAMESPACE" helm "${arguments[@]}" 2>&1) || status=$?
+  if ((status != 0 && status != 3)); then
     why_not_running
     echo "---- helm"
-    echo "$said"
-    return 1
-  }
+  fi
   echo "$said"
+  return "$status"
 }
 
 # The state of our Pods, when they are not as they should be.
@@ -130,12 +173,13 @@ CARD_SUMMARY='group_by([.type, .devmem])
 
 everything_ready() {
   tell_anew ready
-  local workload node
+  local workload node status
   for workload in deployment/hami-scheduler daemonset/hami-device-plugin; do
-    kube --namespace "$NAMESPACE" rollout status "$workload" --timeout=180s || {
-      why_not_running
-      return 1
-    }
+    status=0
+    unless_images_missing "$NAMESPACE" kubectl --namespace "$NAMESPACE" \
+      rollout status "$workload" --timeout=180s || status=$?
+    ((status == 0 || status == 3)) || why_not_running
+    ((status == 0)) || return "$status"
   done
   for node in $(kube get nodes --selector gpu=on --output jsonpath='{.items[*].metadata.name}'); do
     eventually 60 "cards of node $node" cards "$node" length
@@ -143,4 +187,10 @@ everything_ready() {
     tell ready "node $node: $(cards "$node" "$CARD_SUMMARY"); $(shares_of "$node") shares in kubelet"
     sum_up ready "node $node" "$(cards "$node" length) cards registered, $(shares_of "$node") shares"
   done
+  local replicas
+  replicas=$(kube --namespace "$NAMESPACE" get deployment hami-scheduler --output jsonpath='{.spec.replicas}')
+  if ((replicas < 2)); then
+    tell ready "one scheduler replica: a Pod created while it restarts goes to the default scheduler for" \
+      "good, without a card (failurePolicy Ignore); two replicas lose none (scheduler.replicas=2)"
+  fi
 }

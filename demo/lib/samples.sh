@@ -25,12 +25,13 @@ explain_pod() {
 }
 
 running() { # <pod...>
-  local pod
+  local pod status
   for pod in "$@"; do
-    in_samples wait "pod/$pod" --for='jsonpath={.status.phase}=Running' --timeout=90s || {
-      explain_pod "$pod"
-      return 1
-    }
+    status=0
+    unless_images_missing "$SAMPLES" kubectl --namespace "$SAMPLES" \
+      wait "pod/$pod" --for='jsonpath={.status.phase}=Running' --timeout=90s || status=$?
+    ((status == 0 || status == 3)) || explain_pod "$pod"
+    ((status == 0)) || return "$status"
   done
 }
 

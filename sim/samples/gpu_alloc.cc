@@ -35,14 +35,14 @@ constexpr const char* kHelp =
     "                     leave with code 4 if the driver shows or grants something else\n"
     "  --json             one JSON object instead of text\n"
     "\n"
-    "Exit codes: 0 done, 1 wrong use, 2 the driver failed, 3 no driver or device, 4 an "
+    "Exit codes: 0 done, 1 the driver failed, 2 wrong use, 3 no driver or device, 4 an "
     "expectation\n"
     "was not met, 5 a child process died.\n"
     "\n"
     "Example, in a container limited to 3000 MiB whose context takes 256 MiB:\n"
     "  gpu-alloc --expect-total 3000 --expect-granted 2744\n";
 
-constexpr int kUsage = 1, kDriverFailed = 2, kNoDevice = 3, kUnexpected = 4, kChildDied = 5;
+constexpr int kDriverFailed = 1, kUsage = 2, kNoDevice = 3, kUnexpected = 4, kChildDied = 5;
 constexpr int kOutOfMemory = 2;
 constexpr uint64_t kMiB = 1 << 20;
 constexpr uint64_t kUnset = ~uint64_t{0};

@@ -11,7 +11,7 @@
 
 namespace hami::sim {
 
-inline constexpr int kDone = 0, kWrongUse = 1, kBadFile = 2;
+inline constexpr int kDone = 0, kBadFile = 1, kWrongUse = 2;
 
 struct ToolOptions {
   std::string config, state;  // empty: found as the libraries find them

@@ -38,7 +38,7 @@ A first try on any machine
   nvidia-smi                 # the real one
   hami-sim state
 
-Exit codes: 0 done, 1 wrong use, 2 a file is wrong or missing. Schema: sim/README.md.
+Exit codes: 0 done, 1 a file is wrong or missing, 2 wrong use. Schema: sim/README.md.
 )";
 
 int Usage(const char* what, std::string_view about) {
@@ -95,9 +95,10 @@ int main(int argc, char** argv) {
     }
   }
   const size_t n = words.size();
-  if (n == 0 || words[0] == "help") {
+  if (n == 0) return Usage("expected a command", "");
+  if (words[0] == "help") {
     fputs(kHelp, stdout);
-    return n == 0 ? kWrongUse : kDone;
+    return kDone;
   }
   if (words[0] == "cards" && n == 3 && words[1] == "validate") {
     return ValidateCards(std::string(words[2]), options);

@@ -1,6 +1,7 @@
 // hami-device-plugin: offers a node's cards to kubelet and registers them in the cluster.
 #include <csignal>
 #include <ctime>
+#include <functional>
 
 #include "apps/device_plugin_setup.h"
 #include "base/fs.h"
@@ -16,6 +17,37 @@
 namespace hami {
 namespace {
 
+// Until the service has to end: true means start again. Files that are wrong keep what runs.
+bool AwaitEnd(const sigset_t& signals, const node::NodeFlags& flags, node::NodeService& service,
+              const PluginFiles& files,
+              const std::function<Result<void>(const PluginFiles&)>& check) {
+  constexpr timespec kLook = {.tv_sec = 10, .tv_nsec = 0};
+  std::string said;
+  for (;;) {
+    const int signal = ::sigtimedwait(&signals, nullptr, &kLook);
+    if (signal > 0 && signal != SIGHUP) {
+      LOG(kInfo, "stopping").Kv("signal", signal);
+      return false;
+    }
+    const auto now = ReadFiles(flags);
+    const bool changed = now != files;
+    std::string error;
+    if (changed || signal == SIGHUP) {
+      const auto good = now.and_then(check);
+      if (good) {
+        LOG(kInfo, "restarting").Kv("why", changed ? "configuration changed" : "SIGHUP");
+        return true;
+      }
+      error = good.error().message;
+      if (error != said || signal == SIGHUP) {
+        LOG(kError, "new configuration is not used").Kv("error", error);
+      }
+    }
+    if (error != said) service.SetConfigError(error);
+    said = error;
+  }
+}
+
 // One life of the service, until a signal or a change of the files: true means start again.
 Result<bool> RunOnce(const FlagSet& given, const PluginOptions& o, const sigset_t& signals) {
   TRY_ASSIGN(const PluginFiles files, ReadFiles(o.node));
@@ -23,6 +55,7 @@ Result<bool> RunOnce(const FlagSet& given, const PluginOptions& o, const sigset_
   TRY_ASSIGN(auto client, Connect(loop, o.node));
   TRY_ASSIGN(auto setup, Setup(given, o, files, *client));
   for (const std::string& warning : setup.warnings) LOG(kWarn, warning);
+  const bool kept_back = !setup.settings.refusal.empty();
   TRY_ASSIGN(auto service, node::NodeService::Start(RealFileSystem(), *client, o.node,
                                                     std::move(setup), node::MakeContainerLimits));
   std::unique_ptr<net::HttpServer> server;
@@ -30,28 +63,12 @@ Result<bool> RunOnce(const FlagSet& given, const PluginOptions& o, const sigset_
     TRY_ASSIGN(server, net::HttpServer::Listen(loop, {.address = o.node.metrics_address},
                                                node::Routes(*service)));
   }
-  constexpr timespec kLook = {.tv_sec = 10, .tv_nsec = 0};
-  for (;;) {
-    const int signal = ::sigtimedwait(&signals, nullptr, &kLook);
-    if (signal == SIGHUP) {
-      LOG(kInfo, "restarting").Kv("why", "SIGHUP");
-      return true;
-    }
-    if (signal > 0) {
-      LOG(kInfo, "stopping").Kv("signal", signal);
-      return false;
-    }
-    auto now = ReadFiles(o.node);
-    if (now && *now != files) {
-      // A file that is wrong now keeps what runs.
-      if (auto next = Setup(given, o, *now, *client); !next) {
-        LOG(kError, "new configuration is not used").Kv("error", next.error().message);
-        continue;
-      }
-      LOG(kInfo, "restarting").Kv("why", "configuration changed");
-      return true;
-    }
-  }
+  return AwaitEnd(signals, o.node, *service, files, [&](const PluginFiles& next) -> Result<void> {
+    TRY_ASSIGN(const auto would, Setup(given, o, next, *client));
+    // Who gives no card already loses nothing by files that refuse too.
+    if (kept_back || would.settings.refusal.empty()) return {};
+    return Fail(Code::kInvalidArgument, would.settings.refusal);
+  });
 }
 
 Result<void> Clean(const FlagSet& given, PluginOptions o) {

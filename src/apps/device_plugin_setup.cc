@@ -13,18 +13,18 @@
 namespace hami {
 namespace {
 
-// Overrides may ask for the node's labels; nothing else does.
-std::map<std::string, std::string, std::less<>> Labels(kube::Client& client,
-                                                       const PluginFiles& files,
-                                                       const std::string& node) {
-  if (files.overrides.find("nodeSelector") == std::string::npos) return {};
+// Overrides may ask for the node's labels; nothing else does. Without them nobody knows which
+// entries are this node's.
+Result<std::map<std::string, std::string, std::less<>>> Labels(kube::Client& client,
+                                                               const PluginFiles& files,
+                                                               const std::string& node) {
+  std::map<std::string, std::string, std::less<>> none;
+  if (files.overrides.find("nodeSelector") == std::string::npos) return none;
   auto decoded = client.CallSync({.path = kube::NodePath(node)}).and_then([](const auto& answer) {
     return protocol::DecodeNode(answer.body);
   });
-  if (!decoded) {
-    LOG(kWarn, "node labels are not known").Kv("error", decoded.error().message);
-  }
-  return decoded ? decoded->labels : std::map<std::string, std::string, std::less<>>{};
+  if (!decoded) return Fail(std::move(decoded.error()).With("labels for config.json"));
+  return decoded->labels;
 }
 
 }  // namespace
@@ -46,6 +46,7 @@ Result<std::unique_ptr<kube::Client>> Connect(net::Loop& loop, const node::NodeF
 
 Result<driver::VendorSetup> Setup(const FlagSet& given, const PluginOptions& o,
                                   const PluginFiles& files, kube::Client& client) {
+  TRY_ASSIGN(auto labels, Labels(client, files, o.node.node_name));
   return driver::SetupVendor(RealFileSystem(),
                              {.given = given,
                               .options = o.vendor,
@@ -53,7 +54,7 @@ Result<driver::VendorSetup> Setup(const FlagSet& given, const PluginOptions& o,
                               .config_yaml = files.config,
                               .overrides_json = files.overrides,
                               .node = o.node.node_name,
-                              .labels = Labels(client, files, o.node.node_name),
+                              .labels = std::move(labels),
                               .health_off = GetEnvOr("DP_DISABLE_HEALTHCHECKS", ""),
                               .health_on = GetEnvOr("DP_ENABLE_HEALTHCHECKS", "")});
 }

@@ -174,6 +174,12 @@ class DevicePlugin(unittest.TestCase):
         config = render().one("ConfigMap", "hami-device-plugin")["data"]["config.json"]
         self.assertEqual(json.loads(config)["nodeconfig"][0]["name"], "your-node-name")
 
+    def test_per_node_settings_that_are_no_json_are_refused(self):
+        with self.assertRaisesRegex(
+            helm.RenderError, "devicePlugin.nodeConfiguration.config: expected JSON"
+        ):
+            render(values={"devicePlugin": {"nodeConfiguration": {"config": '{"nodeconfig": ['}}})
+
     def test_without_the_plugin_nothing_of_it_is_left(self):
         names = {
             o["metadata"]["name"]

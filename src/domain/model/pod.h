@@ -39,6 +39,7 @@ struct Container {
   ResourceMap requests;
   bool privileged = false;
   bool disables_control = false;       // env CUDA_DISABLE_CONTROL with a literal true value
+  bool disables_core_limit = false;    // env GPU_CORE_UTILIZATION_POLICY with a literal "disable"
   std::vector<std::string> env_names;  // admission only (DecodePodTree); else empty
   // From status; default when the kubelet has not reported yet.
   bool started = false;          // running or has run

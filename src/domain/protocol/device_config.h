@@ -83,15 +83,16 @@ struct NodeOverride {
   std::optional<bool> preferred_allocation;
   std::vector<std::string> filter_uuids;
   std::vector<int64_t> filter_indexes;
+  std::string error;  // entry, key, value and expectation of what is wrong here; "" = nothing
 };
 
 struct NodeOverrides {
   std::vector<NodeOverride> entries;
-  std::vector<std::string> warnings;
+  std::vector<std::string> warnings;  // unknown keys, entries that name no node
 };
 
-// Keys in any letter case, as Go reads them. Errors: kInvalidArgument with entry, key and value
-// (the caller keeps what it had).
+// Keys in any letter case, as Go reads them. A wrong entry is the matter of the nodes that it names
+// alone. Errors: kInvalidArgument for a text that is no list of entries.
 Result<NodeOverrides> ParseNodeOverrides(std::string_view json);
 
 // What one node's plugin runs with: the configuration with every matching entry laid over it in
@@ -108,6 +109,7 @@ struct NodeSettings {
   bool preferred_allocation = true;
   std::vector<std::string> filter_uuids;
   std::vector<int64_t> filter_indexes;
+  std::string refusal;  // why these must not be used: the node keeps its cards back; "" = fine
   bool operator==(const NodeSettings&) const = default;
 };
 

@@ -15,6 +15,7 @@ constexpr std::string_view kOwned[] = {
     kBindTime,
     kMigAllocations,
     kSchedulerTerm,
+    kDecisionSeal,
     kAllocationSeq,
     "AWS_NEURON_IDS",
     "BAIDU_COM_DEVICE_IDX",

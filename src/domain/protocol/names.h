@@ -18,6 +18,7 @@ inline constexpr std::string_view kBindPhase = "hami.io/bind-phase";
 inline constexpr std::string_view kBindTime = "hami.io/bind-time";  // unix seconds
 inline constexpr std::string_view kMigAllocations = "hami.io/vgpu-mig-allocations";
 inline constexpr std::string_view kSchedulerTerm = "hami.io/scheduler-term";
+inline constexpr std::string_view kDecisionSeal = "hami.io/decision-seal";  // of vgpu-node, D
 inline constexpr std::string_view kAllocationSeq = "hami.io/allocation-seq";
 
 inline constexpr std::string_view kPhaseAllocating = "allocating";

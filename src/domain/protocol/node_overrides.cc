@@ -57,7 +57,10 @@ void ReadSelector(ConfigReader& r, NodeOverride& out) {
   if (section == nullptr) return;
   if (!section->is_object()) return r.Fail("nodeSelector", "labels", ToJson(*section));
   for (const auto& [key, value] : section->get_object()) {
-    if (!value.is_string()) return r.Fail("nodeSelector", "labels", ToJson(*section));
+    if (!value.is_string()) {
+      out.node_selector.clear();  // half of it would select more nodes than were meant
+      return r.Fail("nodeSelector", "labels", ToJson(*section));
+    }
     out.node_selector.emplace(std::string_view(key), std::string_view(value.get_string()));
   }
 }
@@ -68,9 +71,14 @@ std::optional<T> Narrow(std::optional<int64_t> value) {
   return static_cast<T>(*value);
 }
 
-Result<NodeOverride> ReadEntry(const Json& item, size_t i, std::vector<std::string>& warnings) {
+// Nothing, and a warning, for an entry that does not say which nodes it is for.
+std::optional<NodeOverride> ReadEntry(const Json& item, size_t i,
+                                      std::vector<std::string>& warnings) {
   std::string name = "nodeconfig[" + std::to_string(i) + "]";
-  if (!item.is_object()) return Fail(Code::kInvalidArgument, name + ": expected an object");
+  if (!item.is_object()) {
+    warnings.push_back(name + ": expected an object, got " + ToJson(item).substr(0, 64));
+    return std::nullopt;
+  }
   NodeOverride out;
   out.name = ConfigReader(item, name, ConfigReader::KeyCase::kAny).String("name").value_or("");
   // Errors name the node rather than a position.
@@ -91,9 +99,11 @@ Result<NodeOverride> ReadEntry(const Json& item, size_t i, std::vector<std::stri
   out.mig_strategy = r.String("migstrategy");
   out.preferred_allocation = r.Bool("enablegetpreferredallocation");
   ReadFilter(r, name, out, warnings);
-  if (r.error()) return Fail(*r.error());
+  if (r.error()) out.error = r.error()->message;
   for (std::string& text : r.UnknownKeys()) warnings.push_back(std::move(text));
-  return out;
+  if (!out.name.empty() || !out.node_selector.empty()) return out;
+  warnings.push_back(out.error);
+  return std::nullopt;
 }
 
 bool Applies(const NodeOverride& entry, std::string_view node,
@@ -141,9 +151,10 @@ Result<NodeOverrides> ParseNodeOverrides(std::string_view json) {
     return Fail(Code::kInvalidArgument, "node overrides: nodeconfig: expected a list");
   }
   if (list != nullptr) {
+    size_t i = 0;
     for (const Json& item : list->get_array()) {
-      TRY_ASSIGN(NodeOverride entry, ReadEntry(item, out.entries.size(), out.warnings));
-      out.entries.push_back(std::move(entry));
+      auto entry = ReadEntry(item, i++, out.warnings);
+      if (entry) out.entries.push_back(*std::move(entry));
     }
   }
   for (std::string& text : r.UnknownKeys()) out.warnings.push_back(std::move(text));
@@ -162,6 +173,7 @@ NodeSettings SettingsFor(const NvidiaConfig& config, const NodeOverrides& overri
   out.numa_topology = config.numa_topology;
   for (const NodeOverride& entry : overrides.entries) {
     if (!Applies(entry, node, labels)) continue;
+    if (out.refusal.empty()) out.refusal = entry.error;
     Lay(entry.mode, out.mode);
     Lay(entry.memory_scaling, out.memory_scaling);
     Lay(entry.core_scaling, out.core_scaling);

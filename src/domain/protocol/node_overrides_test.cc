@@ -45,14 +45,47 @@ TEST(NodeOverridesTest, APresentFalseOverrides) {
 }
 
 TEST(NodeOverridesTest, AZeroSplitIsAnErrorNamingTheNode) {
-  auto overrides = ParseNodeOverrides(R"({"nodeconfig":[{"name":"node-a","devicesplitcount":0}]})");
-  ASSERT_FALSE(overrides);
-  EXPECT_EQ(overrides.error().message,
+  EXPECT_EQ(For(R"({"nodeconfig":[{"name":"node-a","devicesplitcount":0}]})", "node-a").refusal,
             "nodeconfig \"node-a\".devicesplitcount: expected an integer from 1 to 10000, got 0");
-  EXPECT_FALSE(ParseNodeOverrides(R"({"nodeconfig":[{"name":"a","devicememoryscaling":0}]})"));
-  EXPECT_FALSE(ParseNodeOverrides(R"({"nodeconfig":[{"name":"a","operatingmode":"fast"}]})"));
-  EXPECT_FALSE(ParseNodeOverrides(R"({"nodeconfig":[{}]})"));
+  for (const char* text :
+       {R"({"nodeconfig":[{"name":"n","devicememoryscaling":0}]})",
+        R"({"nodeconfig":[{"name":"n","operatingmode":"fast"}]})",
+        R"({"nodeconfig":[{"name":"n","filterdevices":{"uuid":"GPU-x"}}]})",
+        R"({"nodeconfig":[{"name":"n","filterdevices":{"index":["GPU-x"]}}]})",
+        R"({"nodeconfig":[{"name":"n","nodeSelector":{"zone":1}}]})",
+        R"({"nodeconfig":[{"nodeSelector":{"zone":"a"},"libcudaloglevel":"loud"}]})"}) {
+    EXPECT_THAT(For(text, "n").refusal, HasSubstr("expected")) << text;
+  }
+}
+
+// Complaint: one wrong entry made everybody's settings fall away, and excluded cards came back.
+TEST(NodeOverridesTest, AWrongEntryIsTheMatterOfItsOwnNodesAlone) {
+  constexpr std::string_view kJson = R"({"nodeconfig":[
+      {"name":"a","filterdevices":{"uuid":["GPU-x"]}},
+      {"name":"b*","operatingmode":"fast"},
+      {"name":"c","filterdevices":{"index":[1]}}]})";
+  EXPECT_EQ(For(kJson, "a"), (NodeSettings{.filter_uuids = {"GPU-x"}}));
+  EXPECT_EQ(For(kJson, "c"), (NodeSettings{.filter_indexes = {1}}));
+  EXPECT_EQ(For(kJson, "b7").refusal,
+            "nodeconfig \"b*\".operatingmode: expected hami-core, mig or mps, got \"fast\"");
+}
+
+TEST(NodeOverridesTest, AnEntryThatNamesNoNodeIsAWarning) {
+  auto overrides = ParseNodeOverrides(
+      R"({"nodeconfig":[{},7,{"name":["n"]},{"nodeSelector":{"zone":"a","x":1}},{"name":"n"}]})");
+  ASSERT_TRUE(overrides);
+  ASSERT_EQ(overrides->entries.size(), 1u);
+  EXPECT_THAT(overrides->warnings,
+              ElementsAre("nodeconfig[0].name: expected a node's name, got none",
+                          "nodeconfig[1]: expected an object, got 7",
+                          "nodeconfig[2].name: expected text, got [\"n\"]",
+                          HasSubstr("nodeconfig[3].nodeSelector: expected labels")));
+  EXPECT_EQ(SettingsFor({}, *overrides, "n", {{"zone", "a"}}), NodeSettings{});
+}
+
+TEST(NodeOverridesTest, ATextThatIsNoListOfEntriesIsAnError) {
   EXPECT_FALSE(ParseNodeOverrides("not json"));
+  EXPECT_FALSE(ParseNodeOverrides(R"({"nodeconfig":{}})"));
   EXPECT_FALSE(ParseNodeOverrides("[]"));
 }
 

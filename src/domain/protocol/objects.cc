@@ -23,6 +23,13 @@ struct ContainerStatus {
   std::optional<int> exit_code;  // of state.terminated
 };
 
+// As the limiter reads it: in any letter case.
+bool IsDisable(std::string_view text) {
+  return std::ranges::equal(text, std::string_view("disable"), [](char x, char low) {
+    return x == low || (x >= 'A' && x <= 'Z' && x - 'A' + 'a' == low);
+  });
+}
+
 // Walks one object. Functions return the first error; `path_` then names where it was.
 class Walker {
  public:
@@ -164,6 +171,7 @@ error_code Walker::Env(ondemand::value value, Container& out) {
       return simdjson::SUCCESS;
     });
     if (name == kEnvDisableControl && ParseGoTrue(text)) out.disables_control = true;
+    if (name == kEnvCorePolicy) out.disables_core_limit = IsDisable(text);
     if (options_.env_names) out.env_names.push_back(std::move(name));
     return e;
   });

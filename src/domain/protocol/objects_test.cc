@@ -24,7 +24,8 @@ TEST(ObjectsTest, APodIsReadWhateverTheOrderOfItsKeys) {
         {"name":"init","state":{"terminated":{"exitCode":0,"reason":"Completed"}}},
         {"name":"side","state":{"running":{}}}]},
     "spec":{
-      "containers":[{"name":"app","env":[{"name":"CUDA_DISABLE_CONTROL","value":"true"}],
+      "containers":[{"name":"app","env":[{"name":"CUDA_DISABLE_CONTROL","value":"true"},
+          {"value":"Disable","name":"GPU_CORE_UTILIZATION_POLICY"}],
         "resources":{"limits":{"nvidia.com/gpu":"1","cpu":"2"},"requests":{"nvidia.com/gpu":1}}}],
       "initContainers":[{"name":"init","securityContext":{"privileged":true}},
         {"name":"side","restartPolicy":"Always"}],
@@ -54,6 +55,8 @@ TEST(ObjectsTest, APodIsReadWhateverTheOrderOfItsKeys) {
   EXPECT_TRUE(pod.containers[1].started);
   EXPECT_EQ(pod.containers[2].kind, ContainerKind::kApp);
   EXPECT_TRUE(pod.containers[2].disables_control);
+  EXPECT_TRUE(pod.containers[2].disables_core_limit);
+  EXPECT_FALSE(pod.containers[1].disables_core_limit);
   EXPECT_EQ(pod.containers[2].limits, (ResourceMap{{"nvidia.com/gpu", "1"}}));
   EXPECT_EQ(pod.containers[2].requests, (ResourceMap{{"nvidia.com/gpu", "1"}}));
   EXPECT_TRUE(pod.containers[2].env_names.empty());

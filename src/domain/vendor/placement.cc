@@ -97,7 +97,33 @@ NodeView ReadNode(const Node& node, const DeviceConfig& config) {
   return out;
 }
 
+std::string DecisionSeal(const protocol::Annotations& annotations) {
+  uint64_t hash = 14695981039346656037u;  // FNV-1a
+  auto add = [&](std::string_view key) {
+    auto it = annotations.find(key);
+    // A vendor that a later build knows must not change the seal of a Pod without its cards.
+    if (key.empty() || it == annotations.end()) return;
+    for (std::string_view part :
+         {key, std::string_view("="), std::string_view(it->second), std::string_view("\n")}) {
+      for (char c : part) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;
+    }
+  };
+  add(protocol::kVgpuNode);
+  for (const Vendor& vendor : AllVendors()) add(vendor.keys.allocated);
+  std::string out;
+  for (int shift = 60; shift >= 0; shift -= 4) out += "0123456789abcdef"[(hash >> shift) & 0xF];
+  return out;
+}
+
 Result<SharesByVendor> AllocatedShares(const Pod& pod, const DeviceConfig& config) {
+  const std::string& seal = pod.Annotation(protocol::kDecisionSeal);
+  if (!seal.empty() && seal != DecisionSeal(pod.annotations)) {
+    return Fail(Code::kDataLoss,
+                "annotation hami.io/vgpu-node or one of *-devices-allocated was changed after the "
+                "bind (" +
+                    std::string(protocol::kDecisionSeal) +
+                    " differs): restore what was there, or delete the pod");
+  }
   return ReadShares(pod, config, &protocol::VendorKeys::allocated);
 }
 

@@ -100,5 +100,31 @@ TEST(SharesTest, AStringThatHoldsNoShareIsAnError) {
   EXPECT_TRUE(PendingShares(pod, Config()));
 }
 
+TEST(SharesTest, AChangeAfterTheSealIsAnError) {
+  Pod pod;
+  pod.containers.resize(1);
+  pod.annotations = {{"hami.io/vgpu-node", "n1"},
+                     {"hami.io/vgpu-devices-allocated", "GPU-a,NVIDIA,3000,30:;"},
+                     {"hami.io/vgpu-devices-to-allocate", "GPU-a,NVIDIA,3000,30:;"}};
+  const std::string seal = DecisionSeal(pod.annotations);
+  EXPECT_EQ(seal, "cbe0690f4519aceb");  // kept by living Pods: a new build must make the same
+  pod.annotations["hami.io/decision-seal"] = seal;
+  pod.annotations["hami.io/vgpu-devices-to-allocate"] = ";";
+  EXPECT_TRUE(AllocatedShares(pod, Config()));
+  for (auto [key, value] : {std::pair("hami.io/vgpu-devices-allocated", "GPU-a,NVIDIA,1,30:;"),
+                            std::pair("hami.io/vgpu-node", "n2"),
+                            std::pair("hami.io/decision-seal", "0000000000000000")}) {
+    Pod changed = pod;
+    changed.annotations[key] = value;
+    auto shares = AllocatedShares(changed, Config());
+    ASSERT_FALSE(shares) << key;
+    EXPECT_EQ(shares.error().code, Code::kDataLoss);
+    changed.annotations.erase(key);
+    EXPECT_EQ(AllocatedShares(changed, Config()).has_value(),
+              std::string_view(key) == "hami.io/decision-seal")
+        << key;
+  }
+}
+
 }  // namespace
 }  // namespace hami::vendor

@@ -131,12 +131,16 @@ NodeView ReadNode(const Node& node, const DeviceConfig& config);
 using SharesByVendor = std::map<std::string, PodShares, std::less<>>;  // key: vendor word
 
 // The shares a Pod holds, from its D annotations, one entry per container for each vendor present.
-// Errors: kInvalidArgument naming the annotation: the Pod's charge is unknown.
+// Errors: kInvalidArgument naming the annotation, kDataLoss where they are not what their seal
+// says: the Pod's charge is unknown.
 Result<SharesByVendor> AllocatedShares(const Pod& pod, const DeviceConfig& config);
 // The same of its A annotations: what the plugins have yet to serve.
 Result<SharesByVendor> PendingShares(const Pod& pod, const DeviceConfig& config);
 
 // Every annotation of a decision: vgpu-node, vgpu-time, A and D of each vendor placed.
 protocol::Annotations PlacementAnnotations(const Placement& placement, WallTime now);
+// Value of hami.io/decision-seal: a hash over vgpu-node and every D. The Binding writes it, so that
+// a scheduler that was not there sees a change by hand; whoever means to forge can make it too.
+std::string DecisionSeal(const protocol::Annotations& annotations);
 
 }  // namespace hami::vendor

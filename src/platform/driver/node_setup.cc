@@ -38,16 +38,32 @@ Result<void> Apply(const Tuning& tuning, protocol::NodeSettings& settings) {
   return {};
 }
 
-Result<void> CheckMode(const protocol::NodeSettings& settings, const std::string& node) {
+// What the files ask for and this build does not do yet; "" = nothing.
+std::string Unsupported(const protocol::NodeSettings& settings, const std::string& node) {
   if (settings.mode == protocol::OperatingMode::kMig) {
-    return Fail(Code::kUnimplemented,
-                "node " + node + ": operatingmode mig is not supported yet: hami-core is");
+    return "node " + node + ": operatingmode mig is not supported yet, expected hami-core";
   }
   if (!settings.mig_strategy.empty() && settings.mig_strategy != "none") {
-    return Fail(Code::kUnimplemented, "node " + node + ": migstrategy " + settings.mig_strategy +
-                                          " is not supported yet: none is");
+    return "node " + node + ": migstrategy " + settings.mig_strategy +
+           " is not supported yet, expected none";
   }
-  return {};
+  return "";
+}
+
+protocol::NodeSettings Settings(const protocol::NvidiaConfig& config, const SetupInput& input,
+                                std::vector<std::string>& warnings) {
+  Result<protocol::NodeOverrides> overrides = protocol::NodeOverrides();
+  if (!input.overrides_json.empty()) {
+    overrides = protocol::ParseNodeOverrides(input.overrides_json);
+  }
+  const protocol::NodeOverrides read = overrides.value_or(protocol::NodeOverrides());
+  for (const std::string& text : read.warnings) warnings.push_back("config.json: " + text);
+  protocol::NodeSettings out = protocol::SettingsFor(config, read, input.node, input.labels);
+  // Nobody can tell what a file that cannot be read keeps from whom.
+  if (!overrides) out.refusal = overrides.error().message;
+  if (out.refusal.empty()) out.refusal = Unsupported(out, input.node);
+  if (!out.refusal.empty()) out.refusal = "config.json: " + out.refusal;
+  return out;
 }
 
 }  // namespace
@@ -70,20 +86,9 @@ Result<VendorSetup> SetupVendor(FileSystem& fs, SetupInput input) {
     out.warnings.insert(out.warnings.end(), more.begin(), more.end());
   }
   TRY(ValidateNvidiaOptions(input.options.nvidia));
-  protocol::NodeOverrides overrides;
-  if (!input.overrides_json.empty()) {
-    if (auto parsed = protocol::ParseNodeOverrides(input.overrides_json)) {
-      overrides = *std::move(parsed);
-      out.warnings.insert(out.warnings.end(), overrides.warnings.begin(), overrides.warnings.end());
-    } else {
-      out.overrides_broken = true;
-      out.warnings.push_back("config.json is not used: " + parsed.error().message);
-    }
-  }
   const protocol::NvidiaConfig& nvidia = config.nvidia;
-  out.settings = protocol::SettingsFor(nvidia, overrides, input.node, input.labels);
+  out.settings = Settings(nvidia, input, out.warnings);
   TRY(Apply(input.tuning, out.settings));
-  TRY(CheckMode(out.settings, input.node));
   out.keys = protocol::kNvidiaKeys;
   out.resource = input.tuning.resource.value_or(nvidia.count_name);
   if (out.resource.find('/') == std::string::npos) {

@@ -56,10 +56,10 @@ struct VendorSetup {
   std::string priority_resource;
   bool disable_core_limit = false;
   std::vector<std::string> warnings;
-  bool overrides_broken = false;  // config.json could not be read: the node runs without it
 };
 
-// Errors: kInvalidArgument naming file and key; kUnimplemented for what this build does not do yet.
+// Errors: kInvalidArgument naming flag or file and key. What is wrong in config.json, or not done
+// by this build yet, is no error but `settings.refusal`, so that the plugin lives to tell it.
 Result<VendorSetup> SetupVendor(FileSystem& fs, SetupInput input);
 
 // First line of the `version` subcommand, as scripts of users know it.

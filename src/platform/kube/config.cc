@@ -33,9 +33,15 @@ Result<const Json*> Named(const Json& root, std::string_view list, std::string_v
       if (const Json* body = Find(entry, {body_key})) return body;
     }
   }
+  std::string known;
+  if (entries != nullptr && entries->is_array()) {
+    for (const Json& entry : entries->get_array()) {
+      known += (known.empty() ? "; there is " : ", ") + std::string(StringAt(entry, {"name"}));
+    }
+  }
   return Fail(Code::kInvalidArgument, std::string(list) + ": no entry called \"" +
                                           std::string(name) + "\" with a \"" +
-                                          std::string(body_key) + "\"");
+                                          std::string(body_key) + "\"" + known);
 }
 
 // `<key>-data` (base64) wins over `<key>` (a path), as in client-go.
@@ -99,28 +105,29 @@ Result<void> ReadUser(const Json& user, const std::string& where, const std::str
   return {};
 }
 
-Result<Config> LoadFile(FileSystem& fs, const std::string& path) {
+Result<Config> LoadFile(FileSystem& fs, const std::string& path, const std::string& context) {
   TRY_ASSIGN(std::string text, fs.Read(path));
   size_t slash = path.rfind('/');
   std::string base_dir = slash == std::string::npos ? "." : path.substr(0, slash);
-  auto config = ParseKubeconfig(fs, text, base_dir);
+  auto config = ParseKubeconfig(fs, text, base_dir, context);
   if (!config) return Fail(std::move(config.error()).With("kubeconfig " + path));
   return config;
 }
 
 }  // namespace
 
-Result<Config> ParseKubeconfig(FileSystem& fs, std::string_view yaml, const std::string& base_dir) {
+Result<Config> ParseKubeconfig(FileSystem& fs, std::string_view yaml, const std::string& base_dir,
+                               std::string context) {
   TRY_ASSIGN(Json root, ParseYaml(yaml));
-  std::string current(StringAt(root, {"current-context"}));
-  if (current.empty()) {
+  if (context.empty()) context = StringAt(root, {"current-context"});
+  if (context.empty()) {
     return Fail(Code::kInvalidArgument, "current-context: missing, expected the name of a context");
   }
-  TRY_ASSIGN(const Json* context, Named(root, "contexts", "context", current));
-  std::string cluster_name(StringAt(*context, {"cluster"}));
-  std::string user_name(StringAt(*context, {"user"}));
+  TRY_ASSIGN(const Json* chosen, Named(root, "contexts", "context", context));
+  std::string cluster_name(StringAt(*chosen, {"cluster"}));
+  std::string user_name(StringAt(*chosen, {"user"}));
   Config out;
-  out.ns = StringAt(*context, {"namespace"});
+  out.ns = StringAt(*chosen, {"namespace"});
   if (out.ns.empty()) out.ns = "default";
   TRY_ASSIGN(const Json* cluster, Named(root, "clusters", "cluster", cluster_name));
   TRY(ReadCluster(fs, *cluster, "clusters[" + cluster_name + "]", base_dir, out));
@@ -148,9 +155,10 @@ Result<Config> InClusterConfig(FileSystem& fs, const std::string& host, const st
   return out;
 }
 
-Result<Config> LoadConfig(FileSystem& fs, const std::string& explicit_path) {
+Result<Config> LoadConfig(FileSystem& fs, const std::string& explicit_path,
+                          const std::string& context) {
   if (!explicit_path.empty()) {
-    auto config = LoadFile(fs, explicit_path);
+    auto config = LoadFile(fs, explicit_path, context);
     if (!config) return Fail(std::move(config).error().With("flag --kubeconfig"));
     return config;
   }
@@ -158,7 +166,7 @@ Result<Config> LoadConfig(FileSystem& fs, const std::string& explicit_path) {
   for (size_t at = 0; at < list.size();) {
     size_t end = std::min(list.find(':', at), list.size());
     std::string path = list.substr(at, end - at);
-    if (!path.empty() && fs.Exists(path)) return LoadFile(fs, path);
+    if (!path.empty() && fs.Exists(path)) return LoadFile(fs, path, context);
     at = end + 1;
   }
   if (!list.empty()) {
@@ -166,7 +174,7 @@ Result<Config> LoadConfig(FileSystem& fs, const std::string& explicit_path) {
   }
   std::string home = GetEnvOr("HOME", "");
   if (!home.empty() && fs.Exists(home + "/.kube/config")) {
-    return LoadFile(fs, home + "/.kube/config");
+    return LoadFile(fs, home + "/.kube/config", context);
   }
   std::string host = GetEnvOr("KUBERNETES_SERVICE_HOST", "");
   std::string port = GetEnvOr("KUBERNETES_SERVICE_PORT", "");
@@ -174,6 +182,11 @@ Result<Config> LoadConfig(FileSystem& fs, const std::string& explicit_path) {
     return Fail(Code::kNotFound,
                 "no cluster configured: expected the flag --kubeconfig, the variable KUBECONFIG, " +
                     home + "/.kube/config or a Pod's service account");
+  }
+  if (!context.empty()) {
+    return Fail(Code::kNotFound, "context \"" + context +
+                                     "\": no kubeconfig file, and a Pod's service account knows no "
+                                     "contexts");
   }
   return InClusterConfig(fs, host, port, kAccountDir);
 }

@@ -24,11 +24,13 @@ struct Config {
 };
 
 // $KUBECONFIG (the first file of its list that exists), else $HOME/.kube/config, else the Pod's
-// service account. `explicit_path` wins over all. Errors name the file, the key path and what was
-// expected.
-Result<Config> LoadConfig(FileSystem& fs, const std::string& explicit_path = "");
-// Relative paths inside are taken from `base_dir`.
-Result<Config> ParseKubeconfig(FileSystem& fs, std::string_view yaml, const std::string& base_dir);
+// service account, which knows no contexts. `explicit_path` wins over all. Errors name the file,
+// the key path and what was expected.
+Result<Config> LoadConfig(FileSystem& fs, const std::string& explicit_path = "",
+                          const std::string& context = "");
+// Relative paths inside are taken from `base_dir`. `context`: "" = current-context.
+Result<Config> ParseKubeconfig(FileSystem& fs, std::string_view yaml, const std::string& base_dir,
+                               std::string context = "");
 // From a projected service account folder and the address in the environment.
 Result<Config> InClusterConfig(FileSystem& fs, const std::string& host, const std::string& port,
                                const std::string& account_dir);

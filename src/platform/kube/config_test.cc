@@ -87,12 +87,44 @@ TEST_F(ConfigTest, ErrorsNameThePlaceAndTheExpectation) {
   EXPECT_THAT(none.error().message, HasSubstr("contexts: no entry called \"gone\""));
 }
 
+TEST_F(ConfigTest, AContextMayBeChosen) {
+  const std::string text =
+      Kubeconfig("server: 'https://h'", "token: t") + "- name: y\n  user: {token: other}\n";
+  auto parsed = ParseKubeconfig(RealFileSystem(), text, "", "main");
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  EXPECT_EQ(parsed->ns, "team");
+  // Its cluster is the file's fault, not the name's.
+  auto other = ParseKubeconfig(RealFileSystem(), text, "", "other");
+  ASSERT_FALSE(other);
+  EXPECT_THAT(other.error().message, HasSubstr("clusters: no entry called \"x\""));
+  auto none = ParseKubeconfig(RealFileSystem(), text, "", "far");
+  ASSERT_FALSE(none);
+  EXPECT_THAT(
+      none.error().message,
+      HasSubstr("contexts: no entry called \"far\" with a \"context\"; there is other, main"));
+}
+
+TEST_F(ConfigTest, AServiceAccountKnowsNoContexts) {
+  unsetenv("KUBECONFIG");
+  setenv("HOME", dir_.c_str(), 1);
+  setenv("KUBERNETES_SERVICE_HOST", "h", 1);
+  setenv("KUBERNETES_SERVICE_PORT", "443", 1);
+  auto config = LoadConfig(RealFileSystem(), "", "far");
+  ASSERT_FALSE(config);
+  EXPECT_THAT(config.error().message, HasSubstr("context \"far\": no kubeconfig file"));
+  unsetenv("KUBERNETES_SERVICE_HOST");
+  unsetenv("KUBERNETES_SERVICE_PORT");
+}
+
 TEST_F(ConfigTest, TheExplicitPathWinsOverTheEnvironment) {
   std::string first = Write("first", Kubeconfig("server: 'https://first'", "token: t"));
   std::string second = Write("second", Kubeconfig("server: 'https://second'", "token: t"));
   setenv("KUBECONFIG", ("/nonexistent:" + first).c_str(), 1);
   EXPECT_EQ(LoadConfig(RealFileSystem())->server, "https://first");
   EXPECT_EQ(LoadConfig(RealFileSystem(), second)->server, "https://second");
+  EXPECT_EQ(LoadConfig(RealFileSystem(), second, "main")->server, "https://second");
+  EXPECT_FALSE(LoadConfig(RealFileSystem(), second, "far"));
+  EXPECT_FALSE(LoadConfig(RealFileSystem(), "", "far"));
   setenv("KUBECONFIG", "/nonexistent", 1);
   auto missing = LoadConfig(RealFileSystem());
   ASSERT_FALSE(missing);

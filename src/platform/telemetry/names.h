@@ -74,6 +74,7 @@ inline constexpr char kPluginNodePatches[] = "hami_device_plugin_node_patches_to
 inline constexpr char kPluginNodePatchFailures[] = "hami_device_plugin_node_patch_failures_total";
 inline constexpr char kPluginLockReleases[] = "hami_device_plugin_lock_releases_total";
 inline constexpr char kPluginConfigBroken[] = "hami_device_plugin_node_config_broken";
+inline constexpr char kPluginFiltersUnmatched[] = "hami_device_plugin_filters_unmatched";
 inline constexpr char kPluginDriverEvents[] = "hami_device_plugin_driver_events_total";
 
 }  // namespace hami::metric

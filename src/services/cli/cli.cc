@@ -44,14 +44,15 @@ constexpr char kAboutPod[] =
     "node and per card, in the words of the Pod's Events.";
 
 struct Line {
-  std::string kubeconfig, ns, output, node, device_config;
+  std::string kubeconfig, context, ns, output, node, device_config;
   std::vector<std::string> words;
 };
 
 void AddCommon(FlagSet& flags, Line& line) {
   flags.Add("kubeconfig", &line.kubeconfig,
             "kubeconfig file; empty: $KUBECONFIG, ~/.kube/config or the Pod's own account");
-  flags.Add("namespace", &line.ns, "namespace of the Pod; empty: the kubeconfig's");
+  flags.Add("context", &line.context, "context of the kubeconfig; empty: its current one");
+  flags.Add("namespace", &line.ns, "namespace of the Pod; empty: the context's");
   flags.Add("n", &line.ns, "short for --namespace");
   flags.Add("device-config", &line.device_config,
             "device-config.yaml with the resource names; empty: the cluster's ConfigMap");
@@ -81,7 +82,7 @@ Result<int> GetCards(const Outside& outside, const Line& line) {
   else if (!line.output.empty())
     return Fail(Usage("--output " + line.output + ": expected wide or json"));
   std::string ns;
-  TRY_ASSIGN(ApiCall api, outside.connect(line.kubeconfig, &ns));
+  TRY_ASSIGN(ApiCall api, outside.connect(line.kubeconfig, line.context, &ns));
   TRY_ASSIGN(Cluster cluster, Load(outside, line, api));
   CardsReport report = ReportCards(cluster, line.node, format);
   outside.out(report.text);
@@ -133,7 +134,7 @@ Result<int> ExplainPod(const Outside& outside, const Line& line) {
   }
   TRY(ParsePodName(line, "default"));  // a wrong word needs no cluster to be told so
   std::string default_ns;
-  TRY_ASSIGN(ApiCall api, outside.connect(line.kubeconfig, &default_ns));
+  TRY_ASSIGN(ApiCall api, outside.connect(line.kubeconfig, line.context, &default_ns));
   TRY_ASSIGN(PodKey key, ParsePodName(line, default_ns));
   auto object =
       GetJson(api, "/api/v1/namespaces/" + UrlEncode(key.ns) + "/pods/" + UrlEncode(key.name));
@@ -201,8 +202,9 @@ int RunHamictl(int argc, const char* const* argv) {
   std::unique_ptr<net::Loop> loop;
   std::unique_ptr<kube::Client> client;
   Outside outside;
-  outside.connect = [&](const std::string& file, std::string* ns) -> Result<ApiCall> {
-    auto config = kube::LoadConfig(RealFileSystem(), file);
+  outside.connect = [&](const std::string& file, const std::string& context,
+                        std::string* ns) -> Result<ApiCall> {
+    auto config = kube::LoadConfig(RealFileSystem(), file, context);
     // Not the command line's fault in the sense of exit code 2, whatever is wrong with the file.
     if (!config) return Fail(Code::kUnavailable, std::move(config).error().message);
     *ns = config->ns;

@@ -19,8 +19,11 @@ enum ExitCode : int {
 
 // Everything the commands need of the outside; main gives the real ones.
 struct Outside {
-  // Connects with this kubeconfig file ("" = the usual places); sets the default namespace.
-  std::function<Result<ApiCall>(const std::string& kubeconfig, std::string* default_ns)> connect;
+  // Connects with this kubeconfig file ("" = the usual places) and context of it ("" = the current
+  // one); sets the default namespace.
+  std::function<Result<ApiCall>(const std::string& kubeconfig, const std::string& context,
+                                std::string* default_ns)>
+      connect;
   std::function<Result<std::string>(const std::string& path)> read_file;
   std::function<void(std::string_view)> out;
   std::function<void(std::string_view)> err;

@@ -15,6 +15,7 @@ using testing::IsEmpty;
 struct Answer {
   int code = -1;
   std::string out, err;
+  std::string connected;  // "kubeconfig|context"
 };
 
 Answer Hamictl(FakeApi& api, std::vector<const char*> words, const std::string& ns = "") {
@@ -22,7 +23,9 @@ Answer Hamictl(FakeApi& api, std::vector<const char*> words, const std::string& 
   Answer answer;
   FakeClock clock;
   Outside outside;
-  outside.connect = [&](const std::string&, std::string* default_ns) -> Result<ApiCall> {
+  outside.connect = [&](const std::string& file, const std::string& context,
+                        std::string* default_ns) -> Result<ApiCall> {
+    answer.connected = file + "|" + context;
     *default_ns = ns;
     return api.call();
   };
@@ -75,6 +78,15 @@ TEST(HamictlTest, TroubleIsExitCodeOneInBothForms) {
   Answer json = Hamictl(api, {"explain", "pod", "team-a/train", "-o", "json"});
   EXPECT_EQ(json.code, kExitNo);
   EXPECT_EQ(StringAt(Tree(json.out), {"name"}), "train");
+}
+
+TEST(HamictlTest, TheContextIsTheUsersChoiceBeforeOrBehindTheCommand) {
+  FakeApi api = WithPod();
+  EXPECT_EQ(Hamictl(api, {"get", "cards"}).connected, "|");
+  EXPECT_EQ(Hamictl(api, {"get", "cards", "--context", "far"}).connected, "|far");
+  EXPECT_EQ(
+      Hamictl(api, {"--context=far", "--kubeconfig=f", "explain", "pod", "team-a/train"}).connected,
+      "f|far");
 }
 
 TEST(HamictlTest, OnlyTheEventsOfThisPodAreAskedFor) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "domain/policy/charge.h"
+#include "domain/protocol/names.h"
 #include "domain/protocol/node_lock.h"
 #include "domain/protocol/objects.h"
 #include "domain/protocol/time_text.h"
@@ -111,6 +112,9 @@ void ReadSchedulerPod(const Json& pod, Install& install) {
     take("--scheduler-name", install.scheduler_name);
     take("--node-scheduler-policy", install.policies.node);
     take("--gpu-scheduler-policy", install.policies.card);
+    std::string allow;
+    take("--allow-disable-control", allow);
+    if (!allow.empty()) install.allow_disable_control = protocol::ParseGoTrue(allow);
   }
 }
 

@@ -47,6 +47,7 @@ struct Install {
   int scheduler_ready = 0;
   std::string scheduler_name = "hami-scheduler";
   policy::PolicyDefaults policies;
+  bool allow_disable_control = true;  // false: CUDA_DISABLE_CONTROL has no effect
   bool webhook_known = false;
   bool webhook_found = false;
   bool webhook_has_ca = false;

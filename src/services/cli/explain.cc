@@ -13,15 +13,36 @@
 namespace hami::cli {
 namespace {
 
-bool NamesOurResources(const Pod& pod, const protocol::DeviceConfig& config) {
-  std::vector<std::string> managed = vendor::ManagedResources(config);
-  auto names = [&](const ResourceMap& map) {
-    return std::ranges::any_of(managed,
-                               [&](const std::string& name) { return map.contains(name); });
-  };
-  return std::ranges::any_of(pod.containers, [&](const Container& container) {
-    return names(container.limits) || names(container.requests);
+bool NamesOurResources(const Container& container, const protocol::DeviceConfig& config) {
+  return std::ranges::any_of(vendor::ManagedResources(config), [&](const std::string& name) {
+    return container.limits.contains(name) || container.requests.contains(name);
   });
+}
+
+bool NamesOurResources(const Pod& pod, const protocol::DeviceConfig& config) {
+  return std::ranges::any_of(pod.containers, [&](const Container& container) {
+    return NamesOurResources(container, config);
+  });
+}
+
+// Limits that do not hold, whatever the Pod asks for.
+void AddSwitchedOff(const Pod& pod, const Cluster& cluster, Explanation& out) {
+  const bool allowed = cluster.install.allow_disable_control;
+  for (const Container& container : pod.containers) {
+    if (!NamesOurResources(container, cluster.devices)) continue;
+    const std::string who = "container " + container.name + ": ";
+    if (container.disables_control) {
+      out.findings.push_back(
+          who + std::string(protocol::kEnvDisableControl) +
+          (allowed ? " in its environment switches its limits off: it can use whole cards, "
+                     "whatever it asks for"
+                   : " has no effect: devicePlugin.allowDisableControl is false"));
+    }
+    if (container.disables_core_limit) {
+      out.findings.push_back(who + std::string(protocol::kEnvCorePolicy) +
+                             "=disable in its environment: its cores are not limited");
+    }
+  }
 }
 
 std::string_view Scheduler(const Pod& pod) {
@@ -343,6 +364,7 @@ Result<Explanation> Explain(const PodInput& input, const Cluster& cluster) {
   } else {
     ExplainPending(input, pod, cluster, out);
   }
+  if (NamesOurResources(pod, cluster.devices) && !pod.Finished()) AddSwitchedOff(pod, cluster, out);
   return out;
 }
 

@@ -18,6 +18,7 @@ using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 
 constexpr WallTime kNow{std::chrono::seconds(1'800'000'100)};
 
@@ -259,6 +260,43 @@ TEST(ExplainTest, ABoundPodShowsItsCardsAndItsStage) {
   Explanation starting = Ask(api, pulling);
   EXPECT_EQ(starting.state, PodState::kStarting);
   EXPECT_THAT(starting.findings, Contains(HasSubstr("ImagePullBackOff: no such image")));
+}
+
+// Complaint: a Pod that used a whole card was explained as a slice.
+TEST(ExplainTest, LimitsThatAreSwitchedOffAreSaid) {
+  FakeApi api = FakeApi::Healthy();
+  const auto with = [](Json pod, std::string_view env) {
+    pod.at("spec").at("containers").at(0).as_object()["env"] = Tree(env);
+    return pod;
+  };
+  constexpr std::string_view kOff = R"([{"name":"CUDA_DISABLE_CONTROL","value":"true"}])";
+  constexpr std::string_view kCores =
+      R"([{"name":"GPU_CORE_UTILIZATION_POLICY","value":"disable"}])";
+  const auto off = Contains(HasSubstr("main: CUDA_DISABLE_CONTROL in its environment switches"));
+  const auto cores = Contains(HasSubstr("main: GPU_CORE_UTILIZATION_POLICY=disable"));
+  for (const Json& pod : {PodJson("p", "3000"), BoundPodJson("p", "3000", "n1", "GPU-a0")}) {
+    EXPECT_THAT(Ask(api, pod).findings, Not(AnyOf(off, cores)));
+    EXPECT_THAT(Ask(api, with(pod, kOff)).findings, AllOf(off, Not(cores)));
+    EXPECT_THAT(Ask(api, with(pod, kCores)).findings, AllOf(cores, Not(off)));
+  }
+  // A container without a card has no limit to lose.
+  Json none = with(PodJson("p", "3000"), kOff);
+  none.at("spec")
+      .at("containers")
+      .as_array()
+      .push_back(Tree(
+          R"({"name":"idle","env":[{"name":"GPU_CORE_UTILIZATION_POLICY","value":"disable"}]})"));
+  EXPECT_THAT(Ask(api, none).findings, Not(Contains(HasSubstr("idle"))));
+
+  api.lists["/pods?scheduler"][0]
+      .at("spec")
+      .at("containers")
+      .at(1)
+      .at("command")
+      .as_array()
+      .emplace_back("--allow-disable-control=false");
+  EXPECT_THAT(Ask(api, with(PodJson("p", "3000"), kOff)).findings,
+              AllOf(Contains(HasSubstr("CUDA_DISABLE_CONTROL has no effect")), Not(off)));
 }
 
 TEST(ExplainTest, APodBoundAroundUsIsTrouble) {

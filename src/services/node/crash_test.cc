@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <future>
 #include <thread>
@@ -45,15 +46,16 @@ int PlugIn(const std::string& root) {
   options.nvidia.driver_root_here = root + "/none";
   options.nvidia.driver_root = root;
   options.nvidia.list_strategies = {"cdi-cri"};
-  auto setup = driver::SetupVendor(RealFileSystem(), {.given = none,
-                                                      .options = options,
-                                                      .tuning = {},
-                                                      .config_yaml = "",
-                                                      .overrides_json = "",
-                                                      .node = "n1",
-                                                      .labels = {},
-                                                      .health_off = "all",
-                                                      .health_on = ""});
+  auto setup =
+      driver::SetupVendor(RealFileSystem(), {.given = none,
+                                             .options = options,
+                                             .tuning = {},
+                                             .config_yaml = "",
+                                             .overrides_json = GetEnvOr("HAMI_TEST_CONFIG", ""),
+                                             .node = "n1",
+                                             .labels = {},
+                                             .health_off = "all",
+                                             .health_on = ""});
   CHECK(setup.has_value());
   NodeFlags flags;
   flags.node_name = "n1";
@@ -91,6 +93,7 @@ class CrashTest : public testing::TestWithParam<std::string> {
     ::setenv("HAMI_TEST_ROOT", root_.c_str(), 1);
     ::setenv("HAMI_TEST_API", server_.url().c_str(), 1);
     ::setenv("HAMI_FAILPOINT", failpoint.c_str(), 1);
+    ::setenv("HAMI_TEST_CONFIG", config_.c_str(), 1);
     std::string self = std::filesystem::read_symlink("/proc/self/exe").string();
     char* argv[] = {self.data(), nullptr};
     const int registrations = kubelet_->registrations();
@@ -141,6 +144,7 @@ class CrashTest : public testing::TestWithParam<std::string> {
   void Await(const std::function<bool()>& predicate) { server_.Await(predicate); }
 
   std::string root_;
+  std::string config_;  // config.json
   fake::FakeApiServer server_;
   std::unique_ptr<kubelet::FakeKubelet> kubelet_;
   pid_t plugin_ = 0;
@@ -213,6 +217,23 @@ TEST_F(CrashTest, ServerThatIsAwayIsWaitedForAndWorkGoesOn) {
   for (int i = 0; i < 30 && !answer; ++i) answer = kubelet_->Allocate(kResource, {{"GPU-a-0"}});
   ASSERT_TRUE(answer.has_value()) << answer.error().message;
   Await([&] { return PodAnnotation("p", kPhase) == "success" && !Locked(); });
+}
+
+// Complaint: the plugin crashed again and again over a mode that it does not know yet.
+TEST_F(CrashTest, ANodeWhoseSettingsAreRefusedLivesToTellAndGivesNoCard) {
+  config_ = R"({"nodeconfig":[{"name":"n1","operatingmode":"mig"}]})";
+  Plug();
+  Await([&] {
+    const auto nodes = server_.Get("/api/v1/nodes/n1");
+    const std::string cards(
+        StringAt(nodes, {"metadata", "annotations", "hami.io/node-nvidia-register"}));
+    return cards.find("GPU-a") != std::string::npos && cards.find("health") == std::string::npos;
+  });
+  EXPECT_TRUE(kubelet_->WaitFor(kResource, [](const kubelet::FakeKubelet::Plugin& p) {
+    return std::ranges::none_of(p.devices, [](const auto& device) { return device.healthy; });
+  }));
+  server_.AwaitRequests(fake::On("POST", "/events"), 1);
+  EXPECT_EQ(Kill(SIGTERM), 0);
 }
 
 }  // namespace

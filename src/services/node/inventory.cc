@@ -18,6 +18,24 @@ bool Filtered(const driver::CardInfo& card, const protocol::NodeSettings& settin
              settings.filter_indexes.end();
 }
 
+// None without cards: the driver may not have answered yet.
+std::vector<std::string> Unmatched(const std::vector<driver::CardInfo>& cards,
+                                   const protocol::NodeSettings& settings) {
+  std::vector<std::string> out;
+  if (cards.empty()) return out;
+  for (const std::string& uuid : settings.filter_uuids) {
+    if (std::ranges::find(cards, uuid, &driver::CardInfo::uuid) == cards.end()) {
+      out.push_back("uuid " + uuid);
+    }
+  }
+  for (int64_t index : settings.filter_indexes) {
+    if (std::ranges::none_of(cards, [&](const auto& card) { return card.index == index; })) {
+      out.push_back("index " + std::to_string(index));
+    }
+  }
+  return out;
+}
+
 int32_t SplitFor(const protocol::NodeSettings& settings, size_t cards) {
   return std::min<int32_t>(settings.split_count,
                            kMostIds / std::max<int32_t>(1, static_cast<int32_t>(cards)));
@@ -36,6 +54,7 @@ Inventory BuildInventory(const std::vector<driver::CardInfo>& cards,
                          const protocol::NodeSettings& settings,
                          const std::function<std::string(const std::string&)>& fault) {
   Inventory out;
+  out.unmatched = Unmatched(cards, settings);
   const int32_t split = SplitFor(settings, cards.size());
   for (const driver::CardInfo& card : cards) {
     if (Filtered(card, settings)) {
@@ -52,7 +71,7 @@ Inventory BuildInventory(const std::vector<driver::CardInfo>& cards,
       memory = {static_cast<int32_t>(static_cast<double>(memory.value) * settings.memory_scaling)};
     }
     NodeCard node_card;
-    node_card.fault = fault(card.uuid);
+    node_card.fault = settings.refusal.empty() ? fault(card.uuid) : settings.refusal;
     node_card.info = card;
     node_card.device = {.id = card.uuid,
                         .index = card.index,

@@ -21,12 +21,14 @@ struct NodeCard {
 };
 
 struct Inventory {
-  std::vector<NodeCard> cards;        // sorted by index, then id
-  std::vector<std::string> left_out;  // one sentence per card that is not offered
+  std::vector<NodeCard> cards;         // sorted by index, then id
+  std::vector<std::string> left_out;   // one sentence per card that is not offered
+  std::vector<std::string> unmatched;  // entries of filterdevices that name no card of this node
   const NodeCard* Find(std::string_view uuid) const;
 };
 
-// `fault(uuid)` is "" for a healthy card.
+// `fault(uuid)` is "" for a healthy card. With `settings.refusal` every card is unhealthy for that
+// reason: known to the cluster, so that what runs there stays charged, and given to nobody.
 Inventory BuildInventory(const std::vector<driver::CardInfo>& cards,
                          const protocol::NodeSettings& settings,
                          const std::function<std::string(const std::string&)>& fault);

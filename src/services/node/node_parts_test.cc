@@ -65,6 +65,26 @@ TEST(InventoryTest, Trap6_NoCardsIsAnEmptyList) {
   EXPECT_EQ(inventory.left_out.size(), 2u);
 }
 
+TEST(InventoryTest, RefusedSettingsOfferNoCardAndForgetNone) {
+  protocol::NodeSettings settings;
+  settings.refusal = "config.json: nodeconfig \"n1\".devicesplitcount: expected more, got 0";
+  const Inventory inventory = BuildInventory({Card(0, "GPU-a")}, settings, NoFault);
+  EXPECT_NE(RegisterValue(inventory).find("GPU-a"), std::string::npos);
+  EXPECT_EQ(RegisterValue(inventory).find("health"), std::string::npos);  // absent: unhealthy
+  EXPECT_EQ(inventory.cards[0].fault, settings.refusal);
+  for (const auto& id : KubeletDevices(inventory, settings)) EXPECT_FALSE(id.healthy) << id.id;
+}
+
+TEST(InventoryTest, FiltersThatFindNoCardAreTold) {
+  protocol::NodeSettings settings;
+  settings.filter_uuids = {"GPU-a", "GPU-typo"};
+  settings.filter_indexes = {0, 7};
+  EXPECT_EQ(BuildInventory({Card(0, "GPU-a")}, settings, NoFault).unmatched,
+            (std::vector<std::string>{"uuid GPU-typo", "index 7"}));
+  // The driver did not answer yet: nobody knows.
+  EXPECT_TRUE(BuildInventory({}, settings, NoFault).unmatched.empty());
+}
+
 TEST(InventoryTest, ScalingTruncatesAndUnhealthyCardsStayListed) {
   protocol::NodeSettings settings;
   settings.memory_scaling = 1.5001;
@@ -331,7 +351,9 @@ TEST(SettingsTest, OnlyGivenTuningOverridesTheFiles) {
 }
 
 TEST(ReportTest, MetricsAndAllocationsCanBeRead) {
-  const Inventory inventory = BuildInventory({Card(0, "GPU-a")}, protocol::NodeSettings{}, NoFault);
+  protocol::NodeSettings settings;
+  settings.filter_uuids = {"GPU-typo"};
+  const Inventory inventory = BuildInventory({Card(0, "GPU-a")}, settings, NoFault);
   AllocatorCounters counters;
   counters.refused["no-pod"] = 2;
   const std::map<ContainerRef, Record> records = {
@@ -349,6 +371,10 @@ TEST(ReportTest, MetricsAndAllocationsCanBeRead) {
             std::string::npos)
       << text;
   EXPECT_NE(text.find("result=\"refused-no-pod\""), std::string::npos);
+  EXPECT_NE(text.find("hami_device_plugin_filters_unmatched{node=\"n1\",resource=\"nvidia.com/"
+                      "gpu\"} 1"),
+            std::string::npos)
+      << text;
   auto json = ParseJson(AllocationsJson(input));
   ASSERT_TRUE(json.has_value());
   EXPECT_EQ(StringAt(json->at("allocations").at(0), {"podUID"}), "u");

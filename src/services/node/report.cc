@@ -55,7 +55,10 @@ std::string MetricsText(const ReportInput& in) {
   One(out, metric::kPluginLockReleases, MetricType::kCounter, "node locks given back",
       in.lock_releases);
   One(out, metric::kPluginConfigBroken, MetricType::kGauge,
-      "1: the per-node configuration is not used", in.config_broken ? 1 : 0);
+      "1: the configuration is wrong for this node: what was is kept, or no card is given",
+      in.config_broken ? 1 : 0);
+  One(out, metric::kPluginFiltersUnmatched, MetricType::kGauge,
+      "entries of filterdevices that name no card of this node", in.inventory.unmatched.size());
   out.Family(metric::kPluginDriverEvents, "events from the driver, by code", MetricType::kCounter);
   for (const auto& [code, count] : in.driver_events) {
     const std::string text = std::to_string(code);

@@ -36,11 +36,10 @@ struct NodeService::Impl {
         flags(std::move(f)),
         vendor(std::move(s.vendor)),
         settings(std::move(s.settings)),
+        config_error(settings.refusal),
         words{.word = std::string(vendor->word()), .keys = s.keys, .resource = s.resource},
         priority_resource(std::move(s.priority_resource)),
         disable_core_limit(s.disable_core_limit),
-        overrides_broken(s.overrides_broken),
-        warnings(std::move(s.warnings)),
         state_thread(std::make_unique<ThreadExecutor>("node")),
         executor(*state_thread),
         api(MakeKubeApi(kube_client, executor, flags.node_name)),
@@ -79,6 +78,9 @@ struct NodeService::Impl {
     TRY_ASSIGN(const kubelet::RegistrationWay way,
                kubelet::ParseRegistrationWay(flags.registration));
     registration = way;
+    if (!settings.refusal.empty()) {
+      LOG(kError, "this node's cards are kept back").Kv("why", settings.refusal);
+    }
     if (flags.fail_on_init_error) TRY(vendor->Load());
     allocator.emplace(
         Allocator::Deps{.executor = executor,
@@ -214,6 +216,11 @@ struct NodeService::Impl {
         LOG(kWarn, sentence);
       }
     }
+    for (const std::string& entry : next.unmatched) {
+      if (said.insert("unmatched " + entry).second) {
+        LOG(kWarn, "filterdevices names a card that this node does not have").Kv("entry", entry);
+      }
+    }
     inventory = std::move(next);
     registrar.Want(std::string(words.keys.register_key), RegisterValue(inventory));
     if (inventory.cards.empty() && !endpoint) {
@@ -287,8 +294,8 @@ struct NodeService::Impl {
                     executor.clock().Now() - kFolderGrace);
     }
     WatchForConflict();
-    if (overrides_broken && view.synced() && said.insert("overrides").second) {
-      api->EmitEvent(AboutNode(), true, "InvalidDevicePluginConfig", warnings.back());
+    if (!config_error.empty() && view.synced() && said.insert(config_error).second) {
+      api->EmitEvent(AboutNode(), true, "InvalidDevicePluginConfig", config_error);
     }
     executor.PostAfter(kHousekeeping, [this] { Housekeeping(); });
   }
@@ -347,18 +354,17 @@ struct NodeService::Impl {
             .register_failures = registrar.failures(),
             .lock_releases = locks.releases(),
             .driver_events = driver_events,
-            .config_broken = overrides_broken};
+            .config_broken = !config_error.empty()};
   }
 
   FileSystem& fs;
   const NodeFlags flags;
   const std::shared_ptr<driver::NodeVendor> vendor;
   const protocol::NodeSettings settings;
+  std::string config_error;  // what is wrong in the files as they stand now
   const VendorWords words;
   const std::string priority_resource;
   const bool disable_core_limit;
-  const bool overrides_broken;
-  const std::vector<std::string> warnings;
   kubelet::RegistrationWay registration = kubelet::RegistrationWay::kAuto;
 
   std::unique_ptr<ThreadExecutor> state_thread;
@@ -403,6 +409,12 @@ Result<std::unique_ptr<NodeService>> NodeService::Start(FileSystem& fs, kube::Cl
 NodeService::NodeService(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 NodeService::~NodeService() { impl_->Stop(); }
+
+void NodeService::SetConfigError(std::string error) {
+  impl_->executor.Post([impl = impl_.get(), error = std::move(error)] {
+    impl->config_error = error.empty() ? impl->settings.refusal : error;
+  });
+}
 
 void NodeService::AskReadiness(std::function<void(Readiness)> done) {
   impl_->executor.Post([impl = impl_.get(), done = std::move(done)] { done(impl->Ready()); });

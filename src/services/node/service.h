@@ -33,6 +33,9 @@ class NodeService {
                                                     MakeLimits make_limits);
   ~NodeService();
 
+  // The files have changed to something that is not used ("" = no longer): metric and Event tell.
+  void SetConfigError(std::string error);
+
   struct Readiness {
     bool ready = false;
     std::vector<std::string> reasons;  // why not

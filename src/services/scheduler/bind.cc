@@ -111,6 +111,7 @@ Result<protocol::Annotations> Service::Impl::Prepare(const BindJob& job) {
   auto annotations = vendor::PlacementAnnotations(claim->placement, now);
   annotations.merge(protocol::BindingAnnotations(now));
   annotations[std::string(protocol::kSchedulerTerm)] = std::to_string(leader.term);
+  annotations[std::string(protocol::kDecisionSeal)] = vendor::DecisionSeal(annotations);
   return annotations;
 }
 

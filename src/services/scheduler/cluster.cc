@@ -188,6 +188,7 @@ void Cluster::KeepDecision(Pod& pod) {
     pod.annotations.insert_or_assign(std::string(key), given);
   };
   keep(protocol::kVgpuNode);
+  keep(protocol::kDecisionSeal);
   for (const vendor::Vendor& v : vendor::AllVendors()) keep(v.keys.allocated);
   if (changed.empty()) {
     altered_.erase(pod.uid);

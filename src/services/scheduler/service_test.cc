@@ -348,6 +348,29 @@ TEST_F(ServiceTest, AllocationChangedAfterBindingFreesNothing) {
   EXPECT_EQ(ToJson(*Find(Filter("third"), {"NodeNames"})), R"(["n1"])");
 }
 
+// Complaint: a restart believed what had been made smaller by hand meanwhile.
+TEST_F(ServiceTest, AllocationChangedBeforeARestartIsNotBelieved) {
+  Place("first", "40960");
+  Place("second", "40960");
+  const std::string given = Allocated("first");
+  AddPod("third", "40960");
+  for (std::string change :
+       {R"("hami.io/vgpu-devices-allocated":"GPU-a,NVIDIA,1,0:;")",
+        R"("hami.io/vgpu-devices-allocated":null)", R"("hami.io/vgpu-node":null)"}) {
+    service_.reset();
+    Annotate("first", change);
+    Start();
+    AwaitMetric(R"(hami_scheduler_undecodable_pods{zone="vGPU"} 1)");
+    EXPECT_EQ(StringAt(Filter("third"), {"FailedNodes", "n1"}),
+              "node usage unavailable; the allocation of pod default/first cannot be read")
+        << change;
+    Annotate("first",
+             R"("hami.io/vgpu-node":"n1","hami.io/vgpu-devices-allocated":")" + given + "\"");
+    AwaitMetric(R"(hami_scheduler_undecodable_pods{zone="vGPU"} 0)");
+    EXPECT_EQ(StringAt(Filter("third"), {"FailedNodes", "n1"}), "CardInsufficientMemory");
+  }
+}
+
 TEST_F(ServiceTest, WithoutCardsEveryNodeWillDo) {
   server_.Create("/api/v1/namespaces/default/pods",
                  R"({"metadata":{"name":"cpu"},"spec":{"containers":[{"name":"c"}]}})");
