@@ -5,7 +5,8 @@
 //   pattern: sync (wait after each launch), batch (after 20), deep (never), streams (4, never
 //   wait),
 //            threads (4, wait after 20), graph (20 kernels captured once, wait after each replay),
-//            ptsz, cooperative, ex (as deep, by the other entry points)
+//            ptsz, cooperative, ex, old, old_grid, old_async, multi (this card and the next), and
+//            cooperative_ptsz, ex_ptsz, graph_ptsz (as deep or graph, by the other entry points)
 //
 // Says "ready" and launches from then on. Answers each line of its input with the number of
 // launches so far; ends with its input.
@@ -32,6 +33,7 @@ void* cuda = nullptr;
 std::atomic<uint64_t> launches{0};
 std::vector<uintptr_t> kernels;
 void* context = nullptr;
+int next_card = 1;
 
 template <class... Types>
 int Call(const char* name, Types... arguments) {
@@ -85,14 +87,14 @@ unsigned TwoSeconds() {
   }
 }
 
-[[noreturn]] void Graph(void* stream) {
+[[noreturn]] void Graph(void* stream, const char* by) {
   void *graph = nullptr, *exec = nullptr;
   Must(Call("cuStreamBeginCapture_v2", stream, 0), "begin capture");
   for (uint64_t i = 0; i < 20; ++i) One(i, stream);
   launches = 0;
   Must(Call("cuStreamEndCapture", stream, &graph), "end capture");
   Must(Call("cuGraphInstantiateWithFlags", &exec, graph, 0ull), "instantiate");
-  const auto replay = reinterpret_cast<int (*)(void*, void*)>(dlsym(cuda, "cuGraphLaunch"));
+  const auto replay = reinterpret_cast<int (*)(void*, void*)>(dlsym(cuda, by));
   while (true) {
     Must(replay(exec, stream), "graph launch");
     launches.fetch_add(20, std::memory_order_relaxed);
@@ -106,21 +108,57 @@ void* NewStream() {
   return stream;
 }
 
-[[noreturn]] void Cooperatively() {
-  const auto launch = reinterpret_cast<Cooperative>(dlsym(cuda, "cuLaunchCooperativeKernel"));
+// Without ever waiting.
+template <class Launcher>
+[[noreturn]] void Ever(Launcher launch) {
   for (uint64_t i = 0;; ++i) {
-    Must(launch(NextKernel(i), 128, 1, 1, 128, 1, 1, 0, nullptr, nullptr), "cooperative");
+    Must(launch(NextKernel(i)), "launch");
     launches.fetch_add(1, std::memory_order_relaxed);
   }
 }
 
-[[noreturn]] void Configured() {
-  const auto launch = reinterpret_cast<LaunchEx>(dlsym(cuda, "cuLaunchKernelEx"));
+[[noreturn]] void Cooperatively(const char* by) {
+  const auto launch = reinterpret_cast<Cooperative>(dlsym(cuda, by));
+  Ever(
+      [launch](void* kernel) { return launch(kernel, 128, 1, 1, 128, 1, 1, 0, nullptr, nullptr); });
+}
+
+[[noreturn]] void Configured(const char* by) {
+  const auto launch = reinterpret_cast<LaunchEx>(dlsym(cuda, by));
   const Config config = {{128, 1, 1}, {128, 1, 1}, 0, nullptr, nullptr, 0};
-  for (uint64_t i = 0;; ++i) {
-    Must(launch(&config, NextKernel(i), nullptr, nullptr), "ex");
-    launches.fetch_add(1, std::memory_order_relaxed);
+  Ever([&](void* kernel) { return launch(&config, kernel, nullptr, nullptr); });
+}
+
+[[noreturn]] void AsOfOld(const std::string& pattern) {
+  for (const uintptr_t kernel : kernels) {
+    Must(Call("cuFuncSetBlockShape", reinterpret_cast<void*>(kernel), 128, 1, 1), "block shape");
   }
+  Ever([&pattern](void* kernel) {
+    if (pattern == "old") return Call("cuLaunch", kernel);
+    if (pattern == "old_grid") return Call("cuLaunchGrid", kernel, 128, 1);
+    return Call("cuLaunchGridAsync", kernel, 128, 1, static_cast<void*>(nullptr));
+  });
+}
+
+struct Part {
+  void* function;
+  unsigned grid[3], block[3], shared;
+  void* stream;
+  void** parameters;
+};
+
+[[noreturn]] void OnTwoCards() {
+  void* second = nullptr;
+  Part parts[2] = {{nullptr, {128, 1, 1}, {128, 1, 1}, 0, NewStream(), nullptr},
+                   {nullptr, {128, 1, 1}, {128, 1, 1}, 0, nullptr, nullptr}};
+  Must(Call("cuDevicePrimaryCtxRetain", &second, next_card), "second context");
+  Must(Call("cuCtxSetCurrent", second), "second context");
+  parts[1].stream = NewStream();
+  Must(Call("cuCtxSetCurrent", context), "context");
+  Ever([&parts](void* kernel) {
+    for (Part& part : parts) part.function = kernel;
+    return Call("cuLaunchCooperativeKernelMultiDevice", static_cast<Part*>(parts), 2u, 0u);
+  });
 }
 
 void Run(const std::string& pattern) {
@@ -132,9 +170,14 @@ void Run(const std::string& pattern) {
   if (pattern == "streams")
     Every(TwoSeconds(), {NewStream(), NewStream(), NewStream(), NewStream()});
   if (pattern == "thread") Every(20, {NewStream()});
-  if (pattern == "graph") Graph(NewStream());
-  if (pattern == "cooperative") Cooperatively();
-  if (pattern == "ex") Configured();
+  if (pattern == "graph") Graph(NewStream(), "cuGraphLaunch");
+  if (pattern == "graph_ptsz") Graph(NewStream(), "cuGraphLaunch_ptsz");
+  if (pattern == "cooperative") Cooperatively("cuLaunchCooperativeKernel");
+  if (pattern == "cooperative_ptsz") Cooperatively("cuLaunchCooperativeKernel_ptsz");
+  if (pattern == "ex") Configured("cuLaunchKernelEx");
+  if (pattern == "ex_ptsz") Configured("cuLaunchKernelEx_ptsz");
+  if (pattern == "multi") OnTwoCards();
+  if (pattern.rfind("old", 0) == 0) AsOfOld(pattern);
   fprintf(stderr, "core_load: unknown pattern %s\n", pattern.c_str());
   exit(1);
 }
@@ -145,6 +188,7 @@ int main(int argc, char** argv) {
   if (argc < 3) return 1;
   const std::string kernel = argv[1], pattern = argv[2];
   const int card = argc > 3 ? atoi(argv[3]) : 0;
+  next_card = card + 1;
   if (kernel == "mixed") {
     kernels = {20'000, 100'000, 1'000'000};
   } else {
