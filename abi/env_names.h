@@ -28,5 +28,6 @@
 
 /* Where things lie when nothing else is said. */
 #define HAMI_DEFAULT_SHARED_CACHE "/tmp/cudevshr.cache"
-#define HAMI_OVERRIDE_FILE "/overrideEnv" /* NAME=VALUE lines; may only lower limits */
+#define HAMI_OVERRIDE_FILE "/overrideEnv" /* NAME=VALUE lines, 4 KiB: the limits, where lower; the
+                                             core policy, where force; LIBCUDA_LOG_LEVEL */
 /* clang-format on */

@@ -18,10 +18,11 @@ void Note(std::string_view text) {
   FUZZ_CHECK(!text.empty() && text.back() != '.');
 }
 
-constexpr const char* kNames[] = {
-    HAMI_ENV_MEMORY_LIMIT,  HAMI_ENV_MEMORY_LIMIT_I "0", HAMI_ENV_MEMORY_LIMIT_I "7",
-    HAMI_ENV_SM_LIMIT,      HAMI_ENV_SM_LIMIT_I "0",     HAMI_ENV_SHARED_CACHE,
-    HAMI_ENV_TASK_PRIORITY, HAMI_ENV_LOG_LEVEL,          HAMI_ENV_DISABLE_CONTROL};
+constexpr const char* kNames[] = {HAMI_ENV_MEMORY_LIMIT,       HAMI_ENV_MEMORY_LIMIT_I "0",
+                                  HAMI_ENV_MEMORY_LIMIT_I "7", HAMI_ENV_SM_LIMIT,
+                                  HAMI_ENV_SM_LIMIT_I "0",     HAMI_ENV_SHARED_CACHE,
+                                  HAMI_ENV_TASK_PRIORITY,      HAMI_ENV_LOG_LEVEL,
+                                  HAMI_ENV_DISABLE_CONTROL,    HAMI_ENV_CORE_POLICY};
 
 }  // namespace
 
@@ -52,5 +53,8 @@ FUZZ_TARGET(text) {
     FUZZ_CHECK(with.sm_percent[i] >= 1 && with.sm_percent[i] <= 100);
     FUZZ_CHECK(with.sm_percent[i] <= without.sm_percent[i]);
   }
-  FUZZ_CHECK(with.priority >= 0 && with.log_level >= 0);
+  FUZZ_CHECK(with.core_policy == without.core_policy || with.core_policy == HAMI_POLICY_FORCE);
+  FUZZ_CHECK(with.priority == without.priority && with.log_level >= 0);
+  FUZZ_CHECK(with.region_path.view() == without.region_path.view());
+  FUZZ_CHECK(with.disable_control == without.disable_control);
 }

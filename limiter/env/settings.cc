@@ -110,31 +110,51 @@ void ReadMemoryLimits(const Source& source, Settings& settings) {
   }
 }
 
-// 1..100; 0, absent and malformed mean 100.
-uint32_t Percent(const Source& source, const char* name, uint32_t fallback) {
-  uint32_t percent = fallback;
-  const Values values = Find(source, name);
-  for (std::string_view value : {values.environment, values.override}) {
-    if (value.empty()) continue;
-    const auto number = ParseInteger(value);
-    if (!number || *number < 0) {
-      ComplainAbout(source, name, value, "percent from 0 to 100");
-      continue;
-    }
-    const auto given = static_cast<uint32_t>(*number == 0 || *number > 100 ? 100 : *number);
-    const bool from_override = value.data() == values.override.data();
-    percent = from_override && percent < given ? percent : given;
+// 1..100; nothing where the source does not say, or says what is not a percentage.
+std::optional<uint32_t> Percent(const Source& source, ValueIn where, const char* name) {
+  const std::string_view value = Find(source, name).*where;
+  if (value.empty()) return std::nullopt;
+  const auto number = ParseInteger(value);
+  if (!number || *number < 0) {
+    ComplainAbout(source, name, value, "percent from 0 to 100");
+    return std::nullopt;
   }
-  return percent;
+  return static_cast<uint32_t>(*number == 0 || *number > 100 ? 100 : *number);
 }
 
-int64_t Integer(const Source& source, const char* name, int64_t lowest, int64_t fallback) {
-  const std::string_view value = Find(source, name).environment;
+// As for memory: each source is resolved by itself, and the lower one holds.
+void ReadCoreLimits(const Source& source, Settings& settings) {
+  settings.sm_percent.fill(100);
+  for (const ValueIn where : {&Values::environment, &Values::override}) {
+    const uint32_t common = Percent(source, where, HAMI_ENV_SM_LIMIT).value_or(100);
+    for (size_t i = 0; i < settings.sm_percent.size(); ++i) {
+      sys::Text<64> name;
+      name.Add(HAMI_ENV_SM_LIMIT_I).Add(uint64_t{i});
+      const uint32_t percent = Percent(source, where, name.c_str()).value_or(common);
+      if (percent < settings.sm_percent[i]) settings.sm_percent[i] = percent;
+    }
+  }
+}
+
+int64_t Integer(const Source& source, ValueIn where, const char* name, int64_t fallback) {
+  const std::string_view value = Find(source, name).*where;
   if (value.empty()) return fallback;
   const auto number = ParseInteger(value);
-  if (number && *number >= lowest && *number <= INT32_MAX) return *number;
+  if (number && *number >= 0 && *number <= INT32_MAX) return *number;
   ComplainAbout(source, name, value, "an integer that is not negative");
   return fallback;
+}
+int64_t Integer(const Source& source, const char* name, int64_t fallback) {
+  return Integer(source, &Values::environment, name, fallback);
+}
+
+// The level limits nothing, so the image's word wins, as in the reference.
+void ReadLogLevel(const Source& source, Settings& settings) {
+  const Values values = Find(source, HAMI_ENV_LOG_LEVEL);
+  settings.log_level_set = !values.environment.empty() || !values.override.empty();
+  const int64_t asked = Integer(source, HAMI_ENV_LOG_LEVEL, 2);
+  settings.log_level =
+      static_cast<int>(Integer(source, &Values::override, HAMI_ENV_LOG_LEVEL, asked));
 }
 
 // As Go's strconv.ParseBool, which the node plugin reads these with.
@@ -180,13 +200,21 @@ bool SameWord(std::string_view value, std::string_view lower_case) {
   return true;
 }
 
-uint32_t CorePolicy(const Source& source) {
-  const std::string_view value = Find(source, HAMI_ENV_CORE_POLICY).environment;
+uint32_t CorePolicy(const Source& source, ValueIn where) {
+  const std::string_view value = Find(source, HAMI_ENV_CORE_POLICY).*where;
   if (value.empty() || SameWord(value, "default")) return HAMI_POLICY_DEFAULT;
   if (SameWord(value, "force")) return HAMI_POLICY_FORCE;
   if (SameWord(value, "disable")) return HAMI_POLICY_DISABLE;
   ComplainAbout(source, HAMI_ENV_CORE_POLICY, value, "default, force or disable");
   return HAMI_POLICY_DEFAULT;
+}
+
+// The image may ask for more of the limit than the environment, never for less: of its words only
+// `force` counts.
+uint32_t CorePolicy(const Source& source) {
+  const uint32_t asked = CorePolicy(source, &Values::environment);
+  const uint32_t of_image = CorePolicy(source, &Values::override);
+  return of_image == HAMI_POLICY_FORCE ? of_image : asked;
 }
 
 }  // namespace
@@ -195,19 +223,12 @@ Settings ReadSettings(Lookup lookup, std::string_view override_text, Complain co
   const Source source{lookup, override_text, complain};
   Settings settings;
   ReadMemoryLimits(source, settings);
-  const uint32_t common = Percent(source, HAMI_ENV_SM_LIMIT, 100);
-  for (size_t i = 0; i < settings.sm_percent.size(); ++i) {
-    sys::Text<64> name;
-    name.Add(HAMI_ENV_SM_LIMIT_I).Add(uint64_t{i});
-    settings.sm_percent[i] = Percent(source, name.c_str(), common);
-  }
+  ReadCoreLimits(source, settings);
   settings.region_path.Add(RegionPath(source));
-  settings.priority = static_cast<int32_t>(Integer(source, HAMI_ENV_TASK_PRIORITY, 0, 1));
+  settings.priority = static_cast<int32_t>(Integer(source, HAMI_ENV_TASK_PRIORITY, 1));
   settings.core_policy = CorePolicy(source);
-  settings.record_interval_s =
-      static_cast<uint32_t>(Integer(source, HAMI_ENV_RECORD_INTERVAL, 0, 1));
-  settings.log_level_set = !Find(source, HAMI_ENV_LOG_LEVEL).environment.empty();
-  settings.log_level = static_cast<int>(Integer(source, HAMI_ENV_LOG_LEVEL, 0, 2));
+  settings.record_interval_s = static_cast<uint32_t>(Integer(source, HAMI_ENV_RECORD_INTERVAL, 1));
+  ReadLogLevel(source, settings);
   settings.raw_nvml_processes = AsksForRaw(source);
   settings.disable_control = Flag(source, HAMI_ENV_DISABLE_CONTROL, false);
   settings.oversubscribe = Flag(source, HAMI_ENV_OVERSUBSCRIBE, false);

@@ -34,7 +34,9 @@ using Lookup = const char* (*)(const char* name);
 // One complaint per malformed variable: `VALUE of NAME ...`, without a trailing period.
 using Complain = void (*)(std::string_view text);
 
-// `override_text`: content of /overrideEnv, may only lower limits.
+// `override_text`: content of /overrideEnv, the image's own wishes: memory and core limits count
+// when they are lower than the environment's, a core policy when it is `force`, and the log level.
+// Names that decide whose account is used, or whether, are the environment's alone.
 Settings ReadSettings(Lookup lookup, std::string_view override_text, Complain complain);
 
 }  // namespace hami::limiter::env

@@ -107,6 +107,62 @@ TEST(SettingsTest, AnOverrideForOneDeviceDoesNotLiftTheLimitForAll) {
   EXPECT_EQ(s.memory_limit[3], 1024 * kMi);
 }
 
+TEST(SettingsTest, AnOverrideOfTheCoreLimitForAllHoldsForTheDevicesThatHaveTheirOwn) {
+  const Settings s = Read({{"CUDA_DEVICE_SM_LIMIT", "50"}, {"CUDA_DEVICE_SM_LIMIT_0", "80"}},
+                          "CUDA_DEVICE_SM_LIMIT=20\nCUDA_DEVICE_SM_LIMIT_1=90\n"
+                          "CUDA_DEVICE_SM_LIMIT_2=0\nCUDA_DEVICE_SM_LIMIT_3=-1\n");
+  EXPECT_EQ(s.sm_percent[0], 20u);
+  EXPECT_EQ(s.sm_percent[1], 50u);  // the image says 90 of this one
+  EXPECT_EQ(s.sm_percent[2], 50u);
+  EXPECT_EQ(s.sm_percent[3], 20u);
+  EXPECT_EQ(complaints.size(), 1u);
+}
+
+TEST(SettingsTest, AnOverrideMayForceTheCoreLimitButNotLiftIt) {
+  const auto policy = [](const char* environment_word, const std::string& image_word) {
+    return Read({{"GPU_CORE_UTILIZATION_POLICY", environment_word}},
+                "GPU_CORE_UTILIZATION_POLICY=" + image_word)
+        .core_policy;
+  };
+  for (const char* word : {"", "default", "force", "disable"}) {
+    EXPECT_EQ(policy(word, "Force"), HAMI_POLICY_FORCE) << word;
+  }
+  for (const char* image : {"disable", "DISABLE", "default", ""}) {
+    EXPECT_EQ(policy("force", image), HAMI_POLICY_FORCE) << image;
+    EXPECT_EQ(policy("default", image), HAMI_POLICY_DEFAULT) << image;
+    EXPECT_EQ(policy("disable", image), HAMI_POLICY_DISABLE) << image;
+  }
+  EXPECT_TRUE(complaints.empty());
+  EXPECT_EQ(policy("force", "off"), HAMI_POLICY_FORCE);
+  EXPECT_EQ(complaints.size(), 1u);
+}
+
+TEST(SettingsTest, AnOverrideSetsTheLogLevel) {
+  Settings s = Read({}, "LIBCUDA_LOG_LEVEL=3\n");
+  EXPECT_EQ(s.log_level, 3);
+  EXPECT_TRUE(s.log_level_set);
+  s = Read({{"LIBCUDA_LOG_LEVEL", "4"}}, "LIBCUDA_LOG_LEVEL=0\n");
+  EXPECT_EQ(s.log_level, 0);
+  s = Read({{"LIBCUDA_LOG_LEVEL", "4"}}, "LIBCUDA_LOG_LEVEL=loud\n");
+  EXPECT_EQ(s.log_level, 4);
+  EXPECT_EQ(complaints.size(), 1u);
+}
+
+// Everything else would lift a limit, or lead to another account, where it is not the container's.
+TEST(SettingsTest, AnOverrideOfAnyOtherVariableIsNotRead) {
+  const Settings s = Read({},
+                          "CUDA_DEVICE_MEMORY_SHARED_CACHE=/elsewhere\nCUDA_TASK_PRIORITY=0\n"
+                          "CUDA_DISABLE_CONTROL=true\nCUDA_OVERSUBSCRIBE=true\n"
+                          "HAMI_NVML_PROCESSES=raw\nRECORD_KERNEL_INTERVAL=900\n");
+  EXPECT_EQ(s.region_path.view(), "/tmp/cudevshr.cache");
+  EXPECT_EQ(s.priority, 1);
+  EXPECT_EQ(s.record_interval_s, 1u);
+  EXPECT_FALSE(s.disable_control);
+  EXPECT_FALSE(s.oversubscribe);
+  EXPECT_FALSE(s.raw_nvml_processes);
+  EXPECT_TRUE(complaints.empty());
+}
+
 TEST(SettingsTest, DisableControlKnowsTheValuesOfTheNodePlugin) {
   for (const char* yes : {"1", "t", "T", "TRUE", "true", "True"}) {
     EXPECT_TRUE(Read({{"CUDA_DISABLE_CONTROL", yes}}).disable_control) << yes;

@@ -1,7 +1,10 @@
 // The card as the container sees it through the driver (spec A3).
+#include <limits>
+
 #include "limiter/hook/prologue.h"
 #include "limiter/region/attachment.h"
 
+namespace type = hami::limiter::hook::type;
 using hami::limiter::hook::Current;
 using hami::limiter::region::Attachment;
 
@@ -17,6 +20,7 @@ Memory ShareOf(unsigned index, Memory physical) {
   Attachment& own = Attachment::Own();
   const uint64_t limit = own.MemoryLimit(index);
   if (limit == 0) return physical;
+  own.Glance();
   const uint64_t used = own.Used(index);
   // What does not fit the card leaves it.
   if (own.PagesOut(index)) return {used >= limit ? 0 : limit - used, limit};
@@ -24,16 +28,22 @@ Memory ShareOf(unsigned index, Memory physical) {
   return {Smaller(used >= total ? 0 : total - used, physical.free), total};
 }
 
-template <class Size, class Call>
-CUresult GetInfo(Size* free_bytes, Size* total_bytes, Call call) {
-  Size free_now = 0, total = 0;
+// The forms of CUDA 3.1 count in 32 bits.
+template <class Size>
+Size Fitting(uint64_t bytes) {
+  return static_cast<Size>(Smaller(bytes, std::numeric_limits<Size>::max()));
+}
+
+template <class Size>
+CUresult GetInfo(Size* free_bytes, Size* total_bytes, type::cuMemGetInfo_v2 call) {
+  size_t free_now = 0, total = 0;
   const CUresult result = call(&free_now, &total);
   if (result != CUDA_SUCCESS) return result;
   const Current current = hami::limiter::hook::CurrentDevice();
   Memory memory{free_now, total};
   if (current.valid) memory = ShareOf(current.index, memory);
-  if (free_bytes != nullptr) *free_bytes = static_cast<Size>(memory.free);
-  if (total_bytes != nullptr) *total_bytes = static_cast<Size>(memory.total);
+  if (free_bytes != nullptr) *free_bytes = Fitting<Size>(memory.free);
+  if (total_bytes != nullptr) *total_bytes = Fitting<Size>(memory.total);
   return result;
 }
 
@@ -46,7 +56,7 @@ CUresult TotalMem(Size* bytes, CUdevice device, Call call) {
   Attachment& own = Attachment::Own();
   const uint64_t limit = own.MemoryLimit(static_cast<unsigned>(index));
   const bool pages = own.PagesOut(static_cast<unsigned>(index));
-  if (limit != 0) *bytes = static_cast<Size>(pages ? limit : Smaller(limit, *bytes));
+  if (limit != 0) *bytes = pages ? Fitting<Size>(limit) : Fitting<Size>(Smaller(limit, *bytes));
   return result;
 }
 
@@ -61,7 +71,8 @@ CUresult cuMemGetInfo_v2(size_t* free_bytes, size_t* total_bytes) {
 
 CUresult cuMemGetInfo(unsigned* free_bytes, unsigned* total_bytes) {
   HAMI_ACT(cuMemGetInfo, free_bytes, total_bytes);
-  return GetInfo(free_bytes, total_bytes, real);
+  const auto exact = HAMI_REAL(cuMemGetInfo_v2);  // of every driver since CUDA 3.2
+  return exact == nullptr ? real(free_bytes, total_bytes) : GetInfo(free_bytes, total_bytes, exact);
 }
 
 CUresult cuDeviceTotalMem_v2(size_t* bytes, CUdevice device) {

@@ -5,7 +5,6 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "limiter/region/file.h"
 #include "limiter/region/lock.h"
 #include "limiter/sys/log.h"
 #include "limiter/sys/syscall.h"
@@ -32,6 +31,13 @@ std::string_view ReadSmall(const char* path, char* buffer, size_t size) {
   }
   sys::Close(fd);
   return {buffer, filled};
+}
+
+// Without the end of a text that did not fit: a value that is cut would be another one.
+std::string_view WholeLines(std::string_view text, size_t size) {
+  if (text.size() < size) return text;
+  while (!text.empty() && text.back() != '\n') text.remove_suffix(1);
+  return text;
 }
 
 // The folder part of a path with its slash; empty when there is none.
@@ -98,9 +104,11 @@ void Attachment::OpenLimits(const char* region_path) {
 
 void Attachment::MapOnce() {
   char override_text[4096];
-  settings_ = env::ReadSettings(&FromEnvironment,
-                                ReadSmall(HAMI_OVERRIDE_FILE, override_text, sizeof override_text),
-                                &Complain);
+  settings_ = env::ReadSettings(
+      &FromEnvironment,
+      WholeLines(ReadSmall(HAMI_OVERRIDE_FILE, override_text, sizeof override_text),
+                 sizeof override_text),
+      &Complain);
   sys::SetLogLevel(settings_.log_level);
   path_ = settings_.region_path;
   OpenLimits(path_.c_str());
@@ -129,8 +137,8 @@ void Attachment::MapOnce() {
   state_.store(region_ == nullptr ? kOff : kMapped, std::memory_order_release);
 }
 
-// The given path, the default one, memory of our own: whatever works, and never exit.
-void Attachment::OpenOnePath() {
+// What a region that is not there yet begins with.
+Creation Attachment::Beginning() const {
   Creation creation{settings_.memory_limit, settings_.sm_percent, settings_.priority};
   for (uint32_t i = 0; limits_ != nullptr && i < HAMI_LIMITS_DEVICES; ++i) {
     if (i < limits_->device_count) {
@@ -139,7 +147,23 @@ void Attachment::OpenOnePath() {
     }
     creation.priority = limits_->priority;
   }
-  Opened opened = OpenRegion(path_.c_str(), creation);
+  return creation;
+}
+
+// A region that cannot be shared still says what holds in this container.
+void Attachment::LowerTo(const StatedLimits& stated) {
+  for (size_t i = 0; i < stated.memory.size(); ++i) {
+    settings_.memory_limit[i] = LowerLimit(settings_.memory_limit[i], stated.memory[i]);
+    const uint64_t percent = stated.sm_percent[i];
+    if (percent != 0 && percent < settings_.sm_percent[i]) {
+      settings_.sm_percent[i] = static_cast<uint32_t>(percent);
+    }
+  }
+}
+
+// The given path, the default one, memory of our own: whatever works, and never exit.
+void Attachment::OpenOnePath() {
+  Opened opened = OpenRegion(path_.c_str(), Beginning());
   if (opened.region == nullptr) {
     const auto error = static_cast<uint64_t>(-opened.error);
     const bool other_path = path_.view() != HAMI_DEFAULT_SHARED_CACHE;
@@ -148,13 +172,14 @@ void Attachment::OpenOnePath() {
                                  .Add(": error ")
                                  .Add(error)
                                  .Add(other_path ? ", trying the default" : ""));
+    LowerTo(ReadLimits(path_.c_str()));
     if (other_path) {
       path_ = sys::Text<256>().Add(HAMI_DEFAULT_SHARED_CACHE);
-      opened = OpenRegion(path_.c_str(), creation);
+      opened = OpenRegion(path_.c_str(), Beginning());
     }
   }
   if (opened.region == nullptr) {
-    opened = AnonymousRegion(creation);
+    opened = AnonymousRegion(Beginning());
     path_ = {};
   }
   region_ = opened.region;

@@ -12,6 +12,7 @@
 #include "abi/region.h"
 #include "limiter/env/settings.h"
 #include "limiter/region/account.h"
+#include "limiter/region/file.h"
 #include "limiter/region/slots.h"
 #include "limiter/sys/ticks.h"
 
@@ -87,6 +88,8 @@ class Attachment {
   void MapOnce();
   void JoinOnce();
   void OpenLimits(const char* region_path);
+  Creation Beginning() const;
+  void LowerTo(const StatedLimits& stated);
   void OpenOnePath();
   uint64_t Wish(unsigned device) const;
   uint64_t ShareOnFile(unsigned device) const;

@@ -211,6 +211,24 @@ Opened OpenRegion(const char* path, const Creation& creation) {
   return opened;
 }
 
+StatedLimits ReadLimits(const char* path) {
+  StatedLimits limits;
+  const Fd fd(sys::Open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (fd.value < 0 || SizeOf(fd.value) < HAMI_V1_SIZE) return limits;
+  const auto read = [&](size_t offset, void* to, size_t size) {
+    const long got = sys::Syscall(SYS_pread64, fd.value, sys::Word(to), static_cast<long>(size),
+                                  static_cast<long>(offset));
+    return got == static_cast<long>(size);
+  };
+  uint32_t head[2] = {};  // magic and major version
+  if (!read(0, head, sizeof head) || head[0] != HAMI_V1_MAGIC || head[1] != HAMI_V1_MAJOR ||
+      !read(offsetof(HamiV1Region, limit), limits.memory.data(), sizeof limits.memory) ||
+      !read(offsetof(HamiV1Region, sm_limit), limits.sm_percent.data(), sizeof limits.sm_percent)) {
+    return {};
+  }
+  return limits;
+}
+
 Opened AnonymousRegion(const Creation& creation) {
   Opened opened;
   opened.region = static_cast<HamiRegion*>(

@@ -27,6 +27,14 @@ struct Opened {
 
 Opened OpenRegion(const char* path, const Creation& creation);
 
+// The limits that a file's prefix states, where it has one, though it cannot be used: it is
+// read-only, or of a future's layout. All zeros: it states none.
+struct StatedLimits {
+  std::array<uint64_t, HAMI_V1_DEVICES> memory{};      // bytes, 0 = none
+  std::array<uint64_t, HAMI_V1_DEVICES> sm_percent{};  // 0, or 100 and above: none
+};
+StatedLimits ReadLimits(const char* path);
+
 // Memory of this process alone, when no file can be had.
 Opened AnonymousRegion(const Creation& creation);
 

@@ -1,7 +1,9 @@
 #include "limiter/region/file.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -183,29 +185,36 @@ TEST_F(FileTest, NoSpaceIsReportedWhenTheFileIsMade) {
   EXPECT_EQ(status, 0);
 }
 
+// Creators of this library by an OFD lock, and a reference by lockf.
 TEST_F(FileTest, CreatorsWaitForOneAnother) {
-  std::ofstream(path_).flush();
-  const int other = open(path_.c_str(), O_RDWR | O_CLOEXEC);
-  ASSERT_TRUE(TryLockRange(other, 0, HAMI_V1_SIZE));
-  int ready[2];
-  ASSERT_EQ(pipe(ready), 0);
-  const pid_t child = fork();
-  if (child == 0) {
+  for (const bool reference : {false, true}) {
+    unlink(path_.c_str());
+    std::ofstream(path_).flush();
+    const int other = open(path_.c_str(), O_RDWR | O_CLOEXEC);
+    ASSERT_TRUE(reference ? lockf(other, F_TLOCK, HAMI_V1_SIZE) == 0
+                          : TryLockRange(other, 0, HAMI_V1_SIZE));
+    int ready[2];
+    ASSERT_EQ(pipe(ready), 0);
+    const pid_t child = fork();
+    if (child == 0) {
+      close(other);
+      const char go = 1;
+      if (write(ready[1], &go, 1) != 1) _exit(2);
+      _exit(OpenRegion(path_.c_str(), creation_).error == 0 ? 0 : 1);
+    }
+    char go = 0;
+    ASSERT_EQ(read(ready[0], &go, 1), 1);
+    EXPECT_EQ(waitpid(child, nullptr, WNOHANG), 0);
+    struct stat status;
+    ASSERT_EQ(fstat(other, &status), 0);  // not by name: any close would end lockf's lock
+    EXPECT_EQ(status.st_size, 0);
     close(other);
-    const char go = 1;
-    if (write(ready[1], &go, 1) != 1) _exit(2);
-    _exit(OpenRegion(path_.c_str(), creation_).error == 0 ? 0 : 1);
+    int ended = 0;
+    waitpid(child, &ended, 0);
+    EXPECT_EQ(ended, 0);
+    EXPECT_EQ(Bytes().size(), 4194304u);
+    for (int fd : {ready[0], ready[1]}) close(fd);
   }
-  char go = 0;
-  ASSERT_EQ(read(ready[0], &go, 1), 1);
-  EXPECT_EQ(waitpid(child, nullptr, WNOHANG), 0);
-  EXPECT_EQ(Bytes().size(), 0u);
-  UnlockRange(other, 0, HAMI_V1_SIZE);
-  int status = 0;
-  waitpid(child, &status, 0);
-  EXPECT_EQ(status, 0);
-  EXPECT_EQ(Bytes().size(), 4194304u);
-  for (int fd : {other, ready[0], ready[1]}) close(fd);
 }
 
 }  // namespace

@@ -6,7 +6,9 @@
 //   wait),
 //            threads (4, wait after 20), graph (20 kernels or 40 ms of them captured once, wait
 //            after each replay: a replay cannot be cut, and longer ones would not show a share in
-//            10 s), ptsz, cooperative, ex (as deep, by the other entry points)
+//            10 s), ptsz, cooperative, ex, old, old_grid, old_async, multi (this card and the
+//            next), and cooperative_ptsz, ex_ptsz, graph_ptsz (as deep or graph, by the other
+//            entry points)
 //
 // Says "ready" and launches from then on. Answers each line of its input with the number of
 // launches so far; ends with its input.
@@ -33,6 +35,7 @@ void* cuda = nullptr;
 std::atomic<uint64_t> launches{0};
 std::vector<uintptr_t> kernels;
 void* context = nullptr;
+int next_card = 1;
 
 template <class... Types>
 int Call(const char* name, Types... arguments) {
@@ -86,7 +89,7 @@ unsigned TwoSeconds() {
   }
 }
 
-[[noreturn]] void Graph(void* stream) {
+[[noreturn]] void Graph(void* stream, const char* by) {
   const uintptr_t longest = *std::max_element(kernels.begin(), kernels.end());
   const uint64_t length = std::clamp<uint64_t>(40'000'000 / longest, 1, 20);
   void *graph = nullptr, *exec = nullptr;
@@ -95,7 +98,7 @@ unsigned TwoSeconds() {
   launches = 0;
   Must(Call("cuStreamEndCapture", stream, &graph), "end capture");
   Must(Call("cuGraphInstantiateWithFlags", &exec, graph, 0ull), "instantiate");
-  const auto replay = reinterpret_cast<int (*)(void*, void*)>(dlsym(cuda, "cuGraphLaunch"));
+  const auto replay = reinterpret_cast<int (*)(void*, void*)>(dlsym(cuda, by));
   while (true) {
     Must(replay(exec, stream), "graph launch");
     launches.fetch_add(length, std::memory_order_relaxed);
@@ -109,21 +112,57 @@ void* NewStream() {
   return stream;
 }
 
-[[noreturn]] void Cooperatively() {
-  const auto launch = reinterpret_cast<Cooperative>(dlsym(cuda, "cuLaunchCooperativeKernel"));
+// Without ever waiting.
+template <class Launcher>
+[[noreturn]] void Ever(Launcher launch) {
   for (uint64_t i = 0;; ++i) {
-    Must(launch(NextKernel(i), 128, 1, 1, 128, 1, 1, 0, nullptr, nullptr), "cooperative");
+    Must(launch(NextKernel(i)), "launch");
     launches.fetch_add(1, std::memory_order_relaxed);
   }
 }
 
-[[noreturn]] void Configured() {
-  const auto launch = reinterpret_cast<LaunchEx>(dlsym(cuda, "cuLaunchKernelEx"));
+[[noreturn]] void Cooperatively(const char* by) {
+  const auto launch = reinterpret_cast<Cooperative>(dlsym(cuda, by));
+  Ever(
+      [launch](void* kernel) { return launch(kernel, 128, 1, 1, 128, 1, 1, 0, nullptr, nullptr); });
+}
+
+[[noreturn]] void Configured(const char* by) {
+  const auto launch = reinterpret_cast<LaunchEx>(dlsym(cuda, by));
   const Config config = {{128, 1, 1}, {128, 1, 1}, 0, nullptr, nullptr, 0};
-  for (uint64_t i = 0;; ++i) {
-    Must(launch(&config, NextKernel(i), nullptr, nullptr), "ex");
-    launches.fetch_add(1, std::memory_order_relaxed);
+  Ever([&](void* kernel) { return launch(&config, kernel, nullptr, nullptr); });
+}
+
+[[noreturn]] void AsOfOld(const std::string& pattern) {
+  for (const uintptr_t kernel : kernels) {
+    Must(Call("cuFuncSetBlockShape", reinterpret_cast<void*>(kernel), 128, 1, 1), "block shape");
   }
+  Ever([&pattern](void* kernel) {
+    if (pattern == "old") return Call("cuLaunch", kernel);
+    if (pattern == "old_grid") return Call("cuLaunchGrid", kernel, 128, 1);
+    return Call("cuLaunchGridAsync", kernel, 128, 1, static_cast<void*>(nullptr));
+  });
+}
+
+struct Part {
+  void* function;
+  unsigned grid[3], block[3], shared;
+  void* stream;
+  void** parameters;
+};
+
+[[noreturn]] void OnTwoCards() {
+  void* second = nullptr;
+  Part parts[2] = {{nullptr, {128, 1, 1}, {128, 1, 1}, 0, NewStream(), nullptr},
+                   {nullptr, {128, 1, 1}, {128, 1, 1}, 0, nullptr, nullptr}};
+  Must(Call("cuDevicePrimaryCtxRetain", &second, next_card), "second context");
+  Must(Call("cuCtxSetCurrent", second), "second context");
+  parts[1].stream = NewStream();
+  Must(Call("cuCtxSetCurrent", context), "context");
+  Ever([&parts](void* kernel) {
+    for (Part& part : parts) part.function = kernel;
+    return Call("cuLaunchCooperativeKernelMultiDevice", static_cast<Part*>(parts), 2u, 0u);
+  });
 }
 
 void Run(const std::string& pattern) {
@@ -135,9 +174,14 @@ void Run(const std::string& pattern) {
   if (pattern == "streams")
     Every(TwoSeconds(), {NewStream(), NewStream(), NewStream(), NewStream()});
   if (pattern == "thread") Every(20, {NewStream()});
-  if (pattern == "graph") Graph(NewStream());
-  if (pattern == "cooperative") Cooperatively();
-  if (pattern == "ex") Configured();
+  if (pattern == "graph") Graph(NewStream(), "cuGraphLaunch");
+  if (pattern == "graph_ptsz") Graph(NewStream(), "cuGraphLaunch_ptsz");
+  if (pattern == "cooperative") Cooperatively("cuLaunchCooperativeKernel");
+  if (pattern == "cooperative_ptsz") Cooperatively("cuLaunchCooperativeKernel_ptsz");
+  if (pattern == "ex") Configured("cuLaunchKernelEx");
+  if (pattern == "ex_ptsz") Configured("cuLaunchKernelEx_ptsz");
+  if (pattern == "multi") OnTwoCards();
+  if (pattern.rfind("old", 0) == 0) AsOfOld(pattern);
   fprintf(stderr, "core_load: unknown pattern %s\n", pattern.c_str());
   exit(1);
 }
@@ -148,6 +192,7 @@ int main(int argc, char** argv) {
   if (argc < 3) return 1;
   const std::string kernel = argv[1], pattern = argv[2];
   const int card = argc > 3 ? atoi(argv[3]) : 0;
+  next_card = card + 1;
   if (kernel == "mixed") {
     kernels = {20'000, 100'000, 1'000'000};
   } else {

@@ -1,11 +1,7 @@
-// Spec D2.9 to D2.11, core limit and priority: programs on a simulated card whose own timeline is
-// the judge. "Never above the limit" is asserted strictly; "not below" with room for a machine that
-// takes the programs' time away (core_matrix measures it).
+// Spec D2.9 to D2.11, core limit (priority: feedback_test.cc): programs on a simulated card whose
+// own timeline is the judge. "Never above the limit" is asserted strictly; "not below" with room
+// for a machine that takes the programs' time away (core_matrix measures it).
 #include <gtest/gtest.h>
-#include <linux/futex.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <cstring>
@@ -15,6 +11,7 @@
 
 #include "abi/limits_page.h"
 #include "tests/limiter/judge.h"
+#include "tests/limiter/load.h"
 #include "tests/limiter/session.h"
 
 namespace hami::limiter::testing {
@@ -22,67 +19,8 @@ namespace {
 
 constexpr double kAbove = 1, kBelow = 8;
 
-Variables Force(int percent) {
-  return {{"CUDA_DEVICE_SM_LIMIT", std::to_string(percent)},
-          {"GPU_CORE_UTILIZATION_POLICY", "force"}};
-}
-
-uint64_t BootNs() {
-  timespec now;
-  clock_gettime(CLOCK_BOOTTIME, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-}
-
-// What the node's monitor and operators do to a region.
-class Monitor {
- public:
-  explicit Monitor(Container& container) : region_(container.region()) {}
-  void SetRecent(int32_t value) { std::atomic_ref(region_.v1.recent_kernel).store(value); }
-  int32_t recent() { return std::atomic_ref(region_.v1.recent_kernel).load(); }
-  void SetSwitch(int32_t value) { std::atomic_ref(region_.v1.utilization_switch).store(value); }
-  void SetPercent(uint64_t percent) {
-    std::atomic_ref(region_.v1.sm_limit[0]).store(percent);
-    Wake();
-  }
-  void SetStatus(int slot, int32_t status) {
-    std::atomic_ref(region_.v1.procs[slot].status).store(status);
-    Wake();
-  }
-  void Heartbeat(uint64_t ns) {
-    std::atomic_ref(region_.ext.header.monitor_heartbeat_ns).store(ns);
-  }
-
- private:
-  void Wake() {
-    auto& word = region_.ext.header.limits_wake;
-    std::atomic_ref(word).fetch_add(1);
-    syscall(SYS_futex, &word, FUTEX_WAKE, 1 << 30, nullptr, nullptr, 0);
-  }
-  HamiRegion& region_;
-};
-
-class CoreTest : public ::testing::Test {
+class CoreTest : public LaunchingTest {
  protected:
-  using Program = std::unique_ptr<Probe>;
-  static Program Load(Container& box, const std::string& kernel_us, const std::string& pattern,
-                      bool preload = true, int card = 0) {
-    Program program =
-        box.StartProgram({CORE_LOAD, kernel_us, pattern, std::to_string(card)}, {}, preload);
-    EXPECT_EQ(program->Receive(), "ready");
-    return program;
-  }
-  static uint64_t Launches(Program& program) { return std::stoull(program->Ask("launches")); }
-  // Whether nothing is launched for a while.
-  static bool Stands(Program& program) {
-    const uint64_t before = Launches(program);
-    usleep(300'000);
-    return Launches(program) == before;
-  }
-  // Waits until something is launched.
-  static void AwaitLaunch(Program& program) {
-    const uint64_t before = Launches(program);
-    while (Launches(program) == before) usleep(1000);
-  }
   static void ExpectShare(double share, double limit) {
     EXPECT_LE(share, limit + kAbove);
     EXPECT_GE(share, limit - kBelow);
@@ -258,71 +196,6 @@ TEST_F(CoreTest, ALimitWithoutAWakeReachesAnUnlimitedContainerAtTheMonitorsNextT
   judge.Begin(0);
   judge.Watch(3);
   EXPECT_LE(judge.Share(program->pid()), 20 + kAbove);
-}
-
-class EveryBlocked : public CoreTest, public ::testing::WithParamInterface<const char*> {};
-
-// User complaint 132: low priority is not held back; containers without a core limit never were.
-TEST_P(EveryBlocked, LaunchStandsWhileTheMonitorSaysSo) {
-  for (const bool limited : {false, true}) {
-    Container box(limited ? Force(50) : Variables{});
-    Program program = Load(box, "100", GetParam());
-    AwaitLaunch(program);
-    Monitor monitor(box);
-    monitor.SetRecent(-1);
-    usleep(50'000);
-    EXPECT_TRUE(Stands(program)) << GetParam() << (limited ? " limited" : "");
-    EXPECT_EQ(monitor.recent(), -1) << "never overwritten by us";
-    monitor.SetRecent(0);
-    AwaitLaunch(program);
-    EXPECT_EQ(monitor.recent(), 2);
-  }
-}
-INSTANTIATE_TEST_SUITE_P(Kinds, EveryBlocked,
-                         ::testing::Values("sync", "ptsz", "cooperative", "ex", "threads",
-                                           "graph"));
-
-TEST_F(CoreTest, AMonitorThatDiedHoldsNobodyBack) {
-  Container box;
-  Program program = Load(box, "100", "sync");
-  AwaitLaunch(program);
-  Monitor monitor(box);
-  monitor.Heartbeat(BootNs());
-  monitor.SetRecent(-1);
-  usleep(50'000);
-  EXPECT_TRUE(Stands(program));
-  monitor.Heartbeat(BootNs() - 11'000'000'000u);
-  AwaitLaunch(program);
-  EXPECT_EQ(monitor.recent(), -1);
-}
-
-TEST_F(CoreTest, AnOperatorSuspendsAndResumesAProcess) {
-  Container box;
-  Program program = Load(box, "100", "sync"), other = Load(box, "100", "sync");
-  AwaitLaunch(program);
-  Monitor monitor(box);
-  const int slot = box.region().v1.procs[0].pid == program->pid() ? 0 : 1;
-  monitor.SetStatus(slot, HAMI_V1_SUSPENDED);
-  usleep(50'000);
-  EXPECT_TRUE(Stands(program));
-  AwaitLaunch(other);
-  monitor.SetStatus(slot, HAMI_V1_RUNNING);
-  AwaitLaunch(program);
-}
-
-TEST_F(CoreTest, TheMonitorSeesWhoLaunchesAndWhen) {
-  Container box;
-  Program program = Load(box, "100", "sync");
-  AwaitLaunch(program);
-  Monitor monitor(box);
-  std::atomic_ref(box.region().v1.last_kernel_time).store(1000);
-  for (const int32_t aged : {1, 0}) {
-    monitor.SetRecent(aged);
-    while (monitor.recent() != 2) usleep(1000);
-  }
-  while (std::atomic_ref(box.region().v1.last_kernel_time).load() == 1000) usleep(1000);
-  EXPECT_NEAR(static_cast<double>(std::atomic_ref(box.region().v1.last_kernel_time).load()),
-              static_cast<double>(time(nullptr)), 2);
 }
 
 TEST_F(CoreTest, UtilisationIsPublishedPerProcess) {

@@ -105,6 +105,43 @@ TEST_F(HardnessTest, NothingIsWritableAtAll) {
 // The reference's file is sparse: its writer dies of SIGBUS when the disk is full.
 TEST_F(HardnessTest, AFullDisk) { ExpectFallback("tmpfs:1m:" + folder_ + ";"); }
 
+TEST_F(HardnessTest, AFullDiskInBothPlaces) {
+  auto probe =
+      Start("tmpfs:1m:" + folder_ + ";copy:" + container_.folder() + "/default:" + folder_ +
+            "/default;bind:" + folder_ + "/default:/tmp/cudevshr.cache;");
+  ExpectLimited(*probe);  // memory of its own
+  EXPECT_EQ(Lines(*probe), 1) << probe->Errors();
+}
+
+TEST_F(HardnessTest, AReferencesFileThatTheDiskHasNoRoomToExtend) {
+  std::ofstream(container_.folder() + "/old", std::ios::binary)
+      << NewRegion().substr(0, HAMI_V1_FILE_SIZE);
+  ExpectFallback("tmpfs:3m:" + folder_ + ";copy:" + container_.folder() + "/old:" + path_ + ";");
+}
+
+// Space is taken up front: less than 1 MiB is left of this disk, and what comes later needs none.
+TEST_F(HardnessTest, ADiskThatFillsUpLater) {
+  auto probe = container_.Start({{"CUDA_DEVICE_MEMORY_SHARED_CACHE", path_},
+                                 {"PROBE_MOUNTS", "tmpfs:4500k:" + folder_ + ";"}});
+  EXPECT_EQ(probe->Code("nvmlinit"), 0);  // makes the region, and takes no slot
+  EXPECT_EQ(probe->Ask("fill " + folder_ + "/rest"), "0");
+  probe->Begin();
+  ExpectLimited(*probe);
+  EXPECT_EQ(Lines(*probe), 0) << probe->Errors();
+}
+
+// Spec C2: whoever cannot use the block uses the prefix, if only to read.
+TEST_F(HardnessTest, ALimitThatOnlyAnUnusableFileStatesHolds) {
+  const Variables none = {{"CUDA_DEVICE_MEMORY_LIMIT_0", ""}};
+  Write(NewRegion());
+  ExpectLimited(*Start("ro:" + folder_ + ";", none));
+  std::string future = NewRegion();
+  future[HAMI_EXT_OFFSET + 8] = 2;
+  Write(future);
+  ExpectLimited(*Start("", none));
+  EXPECT_EQ(Content(), future);
+}
+
 TEST_F(HardnessTest, AFolderALinkAndAPipeInThePlaceOfTheFile) {
   std::filesystem::create_directory(path_);
   ExpectFallback();

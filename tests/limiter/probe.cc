@@ -22,6 +22,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <map>
 #include <random>
 #include <sstream>
@@ -30,6 +31,7 @@
 #include <vector>
 
 #include "tests/limiter/linker_probe.h"
+#include "tests/limiter/view_probe.h"
 
 namespace {
 
@@ -628,7 +630,8 @@ std::string Execute(const std::string& line) {
     execl("/proc/self/exe", "limiter_probe", nullptr);
   }
   if (c == "closeregion") return CloseRegion();
-  return "unknown command";
+  const std::string viewed = View(a);
+  return viewed.empty() ? "unknown command" : viewed;
 }
 
 std::string Fork(const std::string& commands) {
@@ -652,13 +655,15 @@ std::string Fork(const std::string& commands) {
   return answer;
 }
 
-// PROBE_MOUNTS, in a mount namespace of its own: "bind:FILE:PLACE;tmpfs:SIZE:PLACE;ro:PLACE;".
+// PROBE_MOUNTS, in a mount namespace of its own:
+// "bind:FILE:PLACE;tmpfs:SIZE:PLACE;ro:PLACE;copy:FILE:PLACE;".
 bool Mount(const std::string& word) {
   std::istringstream in(word);
   std::string kind, from, place;
   std::getline(in, kind, ':');
   if (kind != "ro") std::getline(in, from, ':');
   std::getline(in, place, ':');
+  if (kind == "copy") return std::filesystem::copy_file(from, place);
   if (kind == "bind") return mount(from.c_str(), place.c_str(), "", MS_BIND, nullptr) == 0;
   if (kind == "tmpfs") {
     return mount("none", place.c_str(), "tmpfs", 0, ("size=" + from).c_str()) == 0;

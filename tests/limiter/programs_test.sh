@@ -106,6 +106,29 @@ shown=$(in_container own "$bin/gpustat" --json) || fail "gpustat: $shown"
 same gpustat "$(jq -c '.gpus[0] | [."memory.used", ."memory.total", [.processes[] | [.pid, .gpu_memory_usage]]]' \
   <<<"$shown")" "[1200,3000,[[$own,1200]]]"
 
+# shows <region> <limit> <MiB total> <used> <free>: nvidia-smi and pynvml under a limit of another relation to
+# usage and card.
+shows() {
+  export CUDA_DEVICE_MEMORY_LIMIT_0=$2
+  same "nvidia-smi under a limit of \"$2\"" "$(in_container "$1" "$NVIDIA_SMI" -i 0 \
+    --query-gpu=memory.total,memory.used,memory.free --format=csv,noheader,nounits)" "$3, $4, $5"
+  same "pynvml under a limit of \"$2\"" "$(in_container "$1" "$SIM_PYTHON" -c '
+import pynvml as n
+n.nvmlInit()
+h = n.nvmlDeviceGetHandleByIndex(0)
+v1, v2 = n.nvmlDeviceGetMemoryInfo(h), n.nvmlDeviceGetMemoryInfo(h, version=n.nvmlMemory_v2)
+assert v2.total == v2.reserved + v2.used + v2.free, v2
+print(*(x >> 20 for m in (v1, v2) for x in (m.total, m.used, m.free)))')" "$3 $4 $5 $3 $4 $5"
+  export CUDA_DEVICE_MEMORY_LIMIT_0=3000m
+}
+shows own 1200m 1200 1200 0
+shows own 500m 500 500 0
+shows own 100m 100 100 0 # less than a context
+shows huge 900g 40960 0 40960
+IFS=", " read -r total used free < <("$NVIDIA_SMI" -i 0 --query-gpu=memory.total,memory.used,memory.free \
+  --format=csv,noheader,nounits)
+shows unlimited "" "$total" "$used" "$free"
+
 # Somebody who watches for long sees the memory of a killed process go, though nobody starts or allocates.
 mkfifo "$scratch/watch"
 become own "$SIM_PYTHON" -u - >"$scratch/watch" <<'PYTHON' &

@@ -103,6 +103,40 @@ TEST_F(ResizeTest, AProcessWithoutTheEnvironmentSharesAccountAndLimit) {
   EXPECT_EQ(bare->Errors().find("cannot use"), std::string::npos);
 }
 
+// The page alone: nothing of the container's environment, and no region any more.
+TEST_F(ResizeTest, EnvMinusIHasThePagesLimits) {
+  const std::vector<std::string> command = {"env",
+                                            "-i",
+                                            "LD_PRELOAD=" + library_,
+                                            "LD_LIBRARY_PATH=" SIM_LIBRARY_DIR,
+                                            "FAKEGPU_STATE=" + container_.folder() + "/state",
+                                            "FAKEGPU_COUNT=4",
+                                            "FAKEGPU_CTX_MB=256",
+                                            LIMITER_PROBE};
+  auto usual = Start();
+  auto empty = container_.StartProgram(command, {}, false);
+  empty->Begin();
+  EXPECT_EQ(empty->Ask("info"), Info(488, 1000));  // with the other's context
+  EXPECT_EQ(empty->Code("alloc " + Text(488 * kMi + 1)), 2);
+  Resize(600);
+  EXPECT_EQ(empty->Ask("info"), Info(88, 600));
+  std::filesystem::remove(container_.region_path());
+  auto without = container_.StartProgram(command, {}, false);
+  without->Begin();
+  EXPECT_EQ(without->Ask("info"), Info(344, 600));
+  EXPECT_EQ(without->Code("alloc " + Text(344 * kMi + 1)), 2);
+  EXPECT_EQ(without->Errors().find("cannot use"), std::string::npos);
+}
+
+TEST_F(ResizeTest, AUserWhoNamesAnotherRegionStaysInThisOne) {
+  auto usual = Start();
+  usual->Value("alloc " + Text(400 * kMi));
+  const std::string other = container_.folder() + "/other.cache";
+  auto clever = Start({{"CUDA_DEVICE_MEMORY_SHARED_CACHE", other}});
+  EXPECT_EQ(clever->Ask("info"), Info(88, 1000));
+  EXPECT_FALSE(std::filesystem::exists(other));
+}
+
 TEST_F(ResizeTest, AForkedChildHasTheLimitOfNow) {
   auto parent = container_.Start({{"LD_PRELOAD", library_},
                                   {"CUDA_DEVICE_MEMORY_SHARED_CACHE", ""},
