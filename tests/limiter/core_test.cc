@@ -67,7 +67,7 @@ class CoreTest : public ::testing::Test {
   static Program Load(Container& box, const std::string& kernel_us, const std::string& pattern,
                       bool preload = true, int card = 0) {
     Program program =
-        box.StartProgram({CORE_LOAD, kernel_us, pattern, std::to_string(card)}, {}, preload);
+        box.StartProgram({CoreLoad(), kernel_us, pattern, std::to_string(card)}, {}, preload);
     EXPECT_EQ(program->Receive(), "ready");
     return program;
   }
@@ -229,7 +229,7 @@ TEST_F(CoreTest, ALimitWrittenIntoLimitsRoReachesARunningContainer) {
     out.write(reinterpret_cast<const char*>(&page), sizeof page);
   };
   write();
-  Program asker = box.StartProgram({LIMITER_PROBE});
+  Program asker = box.StartProgram({ProbeProgram()});
   asker->Begin();
   memcpy(page.devices[0].uuid, box.region().v1.uuids[0], sizeof page.devices[0].uuid);
   page.generation += 2;

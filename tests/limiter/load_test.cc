@@ -25,6 +25,13 @@ TEST_P(LoadTest, PrintsNothingAndChangesNothing) {
   EXPECT_FALSE(std::filesystem::exists(container.region_path()));
 }
 
+INSTANTIATE_TEST_SUITE_P(OwnPrograms, LoadTest,
+                         ::testing::Values(std::vector<std::string>{Built("tests/quiet")},
+                                           std::vector<std::string>{Built("tests/quiet_static")}),
+                         [](const auto& test) {
+                           return std::filesystem::path(test.param[0]).filename().string();
+                         });
+
 INSTANTIATE_TEST_SUITE_P(
     Programs, LoadTest,
     ::testing::Values(std::vector<std::string>{"/bin/true"},

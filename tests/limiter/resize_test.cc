@@ -29,7 +29,7 @@ class ResizeTest : public ::testing::Test {
  protected:
   // As the node prepares a container: region, page beside the library, the plugin's environment.
   void SetUp() override {
-    std::filesystem::copy_file(LIMITER_SO, library_);
+    std::filesystem::copy_file(Limiter(), library_);
     ASSERT_TRUE(region::CreateLimits(page_, {.generation = 2,
                                              .region_path = container_.region_path(),
                                              .cards = {{.uuid = card_,

@@ -86,7 +86,7 @@ TEST_F(ResolveTest, CuGetProcAddressGivesTheDriversVariantAndItsHook) {
 TEST(FutureDriverTest, AFurtherFormOfAHookedFunctionIsPassedOnAndSeen) {
   Container container;
   auto probe =
-      container.Start({{"LD_LIBRARY_PATH", FUTURE_LIBRARY_DIR}, {"LIBCUDA_LOG_LEVEL", "2"}});
+      container.Start({{"LD_LIBRARY_PATH", Built("tests/future")}, {"LIBCUDA_LOG_LEVEL", "2"}});
   EXPECT_EQ(probe->Ask("lookup cuMemAlloc 12000 0"), "0 0 libvgpu.so cuMemAlloc_v2");
   EXPECT_EQ(probe->Ask("lookup cuDeviceGetName 14000 0"), "0 0 libcuda.so.1 cuDeviceGetName");
   EXPECT_EQ(probe->Ask("find libcuda.so.1 cuInit"), "libvgpu.so");
