@@ -30,6 +30,7 @@ esac
 cross=$PWD/build/release-aarch64
 cmake --preset release-aarch64 >/dev/null
 cmake --build --preset release-aarch64
+cmake --preset dev >/dev/null
 cmake --build --preset dev --target limiter_preload_test
 sim/abi_test.sh "$cross"/lib/sim/lib{cuda,nvidia-ml}.so.1 "$cross/bin/gpu-alloc" "$cross/lib/sim/libcudart.so.12"
 export HAMI_TEST_TREE=$cross HAMI_TEST_EMULATOR="qemu-aarch64 -R 16G -L /usr/aarch64-linux-gnu"
