@@ -1,5 +1,9 @@
 # How this project's targets are made: one function per kind, so that flags live in one place.
-include(deps)
+if(CMAKE_CROSSCOMPILING)
+  find_package(Threads REQUIRED)  # the cross compiler's own libc is all there is
+else()
+  include(deps)
+endif()
 
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)

@@ -7,7 +7,9 @@
 #include <sstream>
 #include <string>
 
-namespace hami::limiter {
+#include "tests/limiter/session.h"
+
+namespace hami::limiter::testing {
 namespace {
 
 using Lines = std::set<std::string>;
@@ -29,8 +31,8 @@ Lines LinesOf(const std::string& command) {
 }
 
 TEST(AbiTest, NoVersionOfGlibcBeyond2_17IsNeeded) {
-  const Lines versions =
-      LinesOf("readelf --wide -V " LIMITER_SO " | grep -oE '(GLIBC|GLIBCXX|CXXABI|GCC)_[0-9.]+'");
+  const Lines versions = LinesOf("readelf --wide -V " + Limiter() +
+                                 " | grep -oE '(GLIBC|GLIBCXX|CXXABI|GCC)_[0-9.]+'");
   EXPECT_FALSE(versions.empty());
   for (const std::string& version : versions) {
     int major = 0, minor = 0;
@@ -41,14 +43,22 @@ TEST(AbiTest, NoVersionOfGlibcBeyond2_17IsNeeded) {
 
 TEST(AbiTest, OnlyLibcAndItsFormerPartsAreNeeded) {
   EXPECT_EQ(
-      LinesOf("readelf --wide -d " LIMITER_SO " | grep NEEDED | grep -oE '[a-z]+[.]so[.0-9]*'"),
+      LinesOf("readelf --wide -d " + Limiter() + " | grep NEEDED | grep -oE '[a-z]+[.]so[.0-9]*'"),
       (Lines{"libc.so.6", "libdl.so.2", "libpthread.so.0"}));
 }
 
 TEST(AbiTest, NoTextRelocationsAndNoExecutableStack) {
-  EXPECT_EQ(LinesOf("readelf --wide -d " LIMITER_SO " | grep TEXTREL"), Lines());
-  const Lines stack = LinesOf("readelf --wide -l " LIMITER_SO " | grep -o 'GNU_STACK.* RW  '");
+  EXPECT_EQ(LinesOf("readelf --wide -d " + Limiter() + " | grep TEXTREL"), Lines());
+  const Lines stack = LinesOf("readelf --wide -l " + Limiter() + " | grep -o 'GNU_STACK.* RW  '");
   EXPECT_EQ(stack.size(), 1u);
+}
+
+// aarch64: GCC's helpers for atomic operations need start-up code that -nostdlib leaves out.
+TEST(AbiTest, NoAtomicOperationIsOutlined) {
+  const std::string symbols =
+      "find " + Built("limiter/CMakeFiles/vgpu.dir") + " -name '*.o' -print0 | xargs -0 nm -A";
+  EXPECT_GT(LinesOf(symbols + " | grep -o '^[^:]*'").size(), 30u);
+  EXPECT_EQ(LinesOf(symbols + " | grep __aarch64_"), Lines());
 }
 
 TEST(AbiTest, UndefinedSymbolsAreOnTheAllowList) {
@@ -74,7 +84,7 @@ TEST(AbiTest, UndefinedSymbolsAreOnTheAllowList) {
                          "strlen",
                          "strncmp",
                          "strnlen"};
-  const Lines undefined = LinesOf("nm -D --undefined-only --without-symbol-versions " LIMITER_SO
+  const Lines undefined = LinesOf("nm -D --undefined-only --without-symbol-versions " + Limiter() +
                                   " | grep -oE '[^ ]+$'");
   EXPECT_FALSE(undefined.empty());
   for (const std::string& symbol : undefined) EXPECT_TRUE(allowed.count(symbol)) << symbol;
@@ -82,18 +92,18 @@ TEST(AbiTest, UndefinedSymbolsAreOnTheAllowList) {
 
 TEST(AbiTest, ExportsAreTheReviewedList) {
   const Lines reviewed = LinesOf("sed -nE 's/^    ([a-zA-Z0-9_]+);$/\\1/p' " LIMITER_EXPORTS);
-  const Lines exported =
-      LinesOf("nm -D --defined-only --without-symbol-versions " LIMITER_SO " | grep -oE '[^ ]+$'");
+  const Lines exported = LinesOf("nm -D --defined-only --without-symbol-versions " + Limiter() +
+                                 " | grep -oE '[^ ]+$'");
   EXPECT_GT(reviewed.size(), 50u);
   EXPECT_EQ(exported, reviewed);
 }
 
 TEST(AbiTest, StaticThreadStorageIsAtMost64Bytes) {
   const Lines segment =
-      LinesOf("readelf --wide -l " LIMITER_SO " | awk '$1 == \"TLS\" {print $6}'");
+      LinesOf("readelf --wide -l " + Limiter() + " | awk '$1 == \"TLS\" {print $6}'");
   ASSERT_EQ(segment.size(), 1u);
   EXPECT_LE(std::stoul(*segment.begin(), nullptr, 0), 64u);
 }
 
 }  // namespace
-}  // namespace hami::limiter
+}  // namespace hami::limiter::testing

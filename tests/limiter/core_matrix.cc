@@ -146,13 +146,13 @@ Figures Measure(const Cell& cell, int limit, bool time_sliced, double warm, doub
   std::vector<std::unique_ptr<Probe>> programs, neighbours;
   std::vector<pid_t> pids, other_pids;
   for (int i = 0; i < std::stoi(cell[3]); ++i) {
-    programs.push_back(box.StartProgram({CORE_LOAD, cell[1], cell[2]}, {}, limit != 0));
+    programs.push_back(box.StartProgram({CoreLoad(), cell[1], cell[2]}, {}, limit != 0));
     pids.push_back(programs.back()->pid());
   }
   if (cell[4] == "limited") {
-    neighbours.push_back(beside.StartProgram({CORE_LOAD, cell[1], cell[2]}));
+    neighbours.push_back(beside.StartProgram({CoreLoad(), cell[1], cell[2]}));
   } else if (cell[4] == "unlimited") {
-    neighbours.push_back(beside.StartProgram({CORE_LOAD, "1000", "batch"}, {}, false));
+    neighbours.push_back(beside.StartProgram({CoreLoad(), "1000", "batch"}, {}, false));
   }
   for (auto& program : programs) program->Receive();
   for (auto& program : neighbours) {

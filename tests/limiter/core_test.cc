@@ -167,7 +167,7 @@ TEST_F(CoreTest, ALimitWrittenIntoLimitsRoReachesARunningContainer) {
     out.write(reinterpret_cast<const char*>(&page), sizeof page);
   };
   write();
-  Program asker = box.StartProgram({LIMITER_PROBE});
+  Program asker = box.StartProgram({ProbeProgram()});
   asker->Begin();
   memcpy(page.devices[0].uuid, box.region().v1.uuids[0], sizeof page.devices[0].uuid);
   page.generation += 2;

@@ -45,7 +45,7 @@ TEST_F(LinkerTest, AThousandThreadsAreToldTheSame) {
 }
 
 TEST_F(LinkerTest, ADriverThatComesBackWhileItIsLoadedIsServed) {
-  const std::string libraries = std::string(RECURSIVE_LIBRARY_DIR) + ":" SIM_LIBRARY_DIR;
+  const std::string libraries = Built("tests/recursive") + ":" + SimLibraries();
   auto probe = container_.Start({{"LD_LIBRARY_PATH", libraries}});
   EXPECT_EQ(probe->Code("init"), 0);
   EXPECT_EQ(probe->Ask("version"), "0 2");
@@ -57,11 +57,12 @@ TEST_F(LinkerTest, ADriverThatComesBackWhileItIsLoadedIsServed) {
 class InterposerTest : public LinkerTest, public ::testing::WithParamInterface<bool> {
  protected:
   Variables Preloads() const {
-    const std::string tool = INTERPOSER_SO, library = LIMITER_SO;
+    const std::string tool = Built("lib/libinterposer.so"), library = Limiter();
     return {{"LD_PRELOAD", GetParam() ? tool + ":" + library : library + ":" + tool}};
   }
   std::unique_ptr<Probe> probe_ = container_.Start(Preloads());
-  std::unique_ptr<Probe> bare_ = container_.StartBare({{"LD_PRELOAD", INTERPOSER_SO}});
+  std::unique_ptr<Probe> bare_ =
+      container_.StartBare({{"LD_PRELOAD", Built("lib/libinterposer.so")}});
 };
 
 TEST_P(InterposerTest, ForeignNamesAreFoundAsWithoutTheLibrary) {

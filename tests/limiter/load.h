@@ -61,7 +61,7 @@ class LaunchingTest : public ::testing::Test {
   static Program Load(Container& box, const std::string& kernel_us, const std::string& pattern,
                       bool preload = true, int card = 0) {
     Program program =
-        box.StartProgram({CORE_LOAD, kernel_us, pattern, std::to_string(card)}, {}, preload);
+        box.StartProgram({CoreLoad(), kernel_us, pattern, std::to_string(card)}, {}, preload);
     EXPECT_EQ(program->Receive(), "ready");
     return program;
   }

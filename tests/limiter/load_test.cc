@@ -25,6 +25,13 @@ TEST_P(LoadTest, PrintsNothingAndChangesNothing) {
   EXPECT_FALSE(std::filesystem::exists(container.region_path()));
 }
 
+INSTANTIATE_TEST_SUITE_P(OwnPrograms, LoadTest,
+                         ::testing::Values(std::vector<std::string>{Built("tests/quiet")},
+                                           std::vector<std::string>{Built("tests/quiet_static")}),
+                         [](const auto& test) {
+                           return std::filesystem::path(test.param[0]).filename().string();
+                         });
+
 INSTANTIATE_TEST_SUITE_P(
     Programs, LoadTest,
     ::testing::Values(std::vector<std::string>{"/bin/true"},
@@ -88,22 +95,33 @@ TEST(LoadingTest, ASetuidBinaryRunsWithoutUs) {
   EXPECT_EQ(finished.err, "");
 }
 
-TEST(LoadingTest, UmaskSignalsDescriptorsLocaleAndEnvironmentAreAsBefore) {
-  Container container(Variables{{"CUDA_DEVICE_MEMORY_LIMIT_0", "3000m"}});
-  Container bare_container(Variables{{"CUDA_DEVICE_MEMORY_LIMIT_0", "3000m"}});
+class UnchangedTest : public ::testing::TestWithParam<std::pair<const char*, const char*>> {};
+
+TEST_P(UnchangedTest, UmaskSignalsDescriptorsLocaleAndEnvironmentAreAsBefore) {
+  const Variables variables = {{"CUDA_DEVICE_MEMORY_LIMIT_0", "3000m"},
+                               {GetParam().first, GetParam().second}};
+  Container container(variables), bare_container(variables);
   auto probe = container.Start();
   auto bare = bare_container.StartBare();
-  for (const char* command : {"init", "ctx", "alloc 1000", "nvmlmem 0"}) {
-    probe->Ask(command);
-    bare->Ask(command);
+  EXPECT_EQ(probe->Ask("environment"), bare->Ask("environment"));
+  for (const char* command : {"init", "ctx", "alloc 1000", "nvmlmem 0", "busy 5000", "sync"}) {
+    EXPECT_EQ(probe->Code(command), 0) << command;
+    EXPECT_EQ(bare->Code(command), 0) << command;
   }
   EXPECT_EQ(probe->Ask("environment"), bare->Ask("environment"));
   EXPECT_EQ(probe->Errors(), "");
 }
 
-TEST(LoadingTest, ErrnoSurvivesGrantAndRefusal) {
+INSTANTIATE_TEST_SUITE_P(Ways, UnchangedTest,
+                         ::testing::Values(std::pair("HAMI_TEST_NOTHING", "1"),
+                                           std::pair("LD_BIND_NOW", "1"),
+                                           std::pair("CUDA_DEVICE_SM_LIMIT", "50")),
+                         [](const auto& test) { return test.param.first; });
+
+TEST(LoadingTest, ErrnoSurvivesTheFirstCallGrantAndRefusal) {
   Container container(Variables{{"CUDA_DEVICE_MEMORY_LIMIT_0", "1000m"}});
   auto probe = container.Start();
+  EXPECT_EQ(probe->Ask("errno init"), container.StartBare()->Ask("errno init"));
   probe->Begin();
   EXPECT_EQ(probe->Ask("errno 1000"), "0 4711");
   EXPECT_EQ(probe->Ask("errno 2000000000"), "2 4711");

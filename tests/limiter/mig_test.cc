@@ -11,7 +11,7 @@ namespace {
 
 constexpr uint64_t kGi = uint64_t{1} << 30;
 // Limits in NVML's order: two instances of card 0, then card 1.
-const Variables kVariables = {{"LD_LIBRARY_PATH", MIG_LIBRARY_DIR},
+const Variables kVariables = {{"LD_LIBRARY_PATH", Built("tests/mig")},
                               {"CUDA_DEVICE_MEMORY_LIMIT_0", "2g"},
                               {"CUDA_DEVICE_MEMORY_LIMIT_1", "3g"},
                               {"CUDA_DEVICE_MEMORY_LIMIT_2", "4g"}};

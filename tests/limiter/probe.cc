@@ -402,18 +402,18 @@ std::string Environment(const Args&) {
   const mode_t mask = umask(0);
   umask(mask);
   out << "umask " << mask << " signals";
-  for (int signal = 1; signal < 32; ++signal) {
+  for (int signal = 1; signal < 65; ++signal) {
     struct sigaction action = {};
     sigaction(signal, nullptr, &action);
-    out << " " << reinterpret_cast<uint64_t>(action.sa_handler);
+    out << " " << reinterpret_cast<uint64_t>(action.sa_handler) << "/" << action.sa_flags;
   }
   sigset_t blocked;
   pthread_sigmask(SIG_SETMASK, nullptr, &blocked);
   out << " blocked";
   for (int signal = 1; signal < 65; ++signal) out << sigismember(&blocked, signal);
   out << " fds";
-  for (int fd = 3; fd < 500; ++fd) {
-    if (fcntl(fd, F_GETFD) >= 0) out << " " << fd;
+  for (int fd = 0; fd < 500; ++fd) {
+    if (fcntl(fd, F_GETFD) >= 0) out << " " << fd << "/" << fcntl(fd, F_GETFL);
   }
   out << " locale " << setlocale(LC_ALL, nullptr) << " environment";
   for (char** entry = environ; *entry != nullptr; ++entry) {
@@ -452,8 +452,14 @@ std::string Interposed(size_t size) {
   return Answer(result) + " " + std::to_string(count());
 }
 
+// errno <bytes|init>: an allocation, or the first call of a program.
 std::string Errno(const Args& a) {
+  Symbol("cuInit");  // the linker's errno is its own
   errno = 4711;
+  if (a[1] == "init") {
+    const int result = Call("cuInit", 0u);
+    return Answer(result) + " " + std::to_string(errno);
+  }
   unsigned long long pointer = 0;
   const int result = Call("cuMemAlloc_v2", &pointer, static_cast<size_t>(Number(a[1])));
   return Answer(result) + " " + std::to_string(errno);

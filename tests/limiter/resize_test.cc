@@ -29,7 +29,7 @@ class ResizeTest : public ::testing::Test {
  protected:
   // As the node prepares a container: region, page beside the library, the plugin's environment.
   void SetUp() override {
-    std::filesystem::copy_file(LIMITER_SO, library_);
+    std::filesystem::copy_file(Limiter(), library_);
     ASSERT_TRUE(region::CreateLimits(page_, {.generation = 2,
                                              .region_path = container_.region_path(),
                                              .cards = {{.uuid = card_,
@@ -108,11 +108,11 @@ TEST_F(ResizeTest, EnvMinusIHasThePagesLimits) {
   const std::vector<std::string> command = {"env",
                                             "-i",
                                             "LD_PRELOAD=" + library_,
-                                            "LD_LIBRARY_PATH=" SIM_LIBRARY_DIR,
+                                            "LD_LIBRARY_PATH=" + SimLibraries(),
                                             "FAKEGPU_STATE=" + container_.folder() + "/state",
                                             "FAKEGPU_COUNT=4",
                                             "FAKEGPU_CTX_MB=256",
-                                            LIMITER_PROBE};
+                                            ProbeProgram()};
   auto usual = Start();
   auto empty = container_.StartProgram(command, {}, false);
   empty->Begin();

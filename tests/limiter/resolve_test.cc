@@ -51,10 +51,11 @@ TEST_F(ResolveTest, LookingUpForeignNamesStartsNothing) {
 
 // A program's own library may export such a name, and is asked for it by its handle.
 TEST_F(ResolveTest, TheHandleDecidesWhoseFunctionItIs) {
-  Same("find " INTERPOSER_SO " cuMemAlloc_v2");
-  EXPECT_EQ(probe_->Ask("find " INTERPOSER_SO " cuMemAlloc_v2"), "libinterposer.so");
+  const std::string interposer = Built("lib/libinterposer.so");
+  Same("find " + interposer + " cuMemAlloc_v2");
+  EXPECT_EQ(probe_->Ask("find " + interposer + " cuMemAlloc_v2"), "libinterposer.so");
   EXPECT_EQ(probe_->Ask("find libcuda.so.1 cuMemAlloc_v2"), "libvgpu.so");
-  EXPECT_EQ(probe_->Ask("find " INTERPOSER_SO " cuMemAlloc_v2"), "libinterposer.so");
+  EXPECT_EQ(probe_->Ask("find " + interposer + " cuMemAlloc_v2"), "libinterposer.so");
 }
 
 TEST_F(ResolveTest, MissingNamesOfTheDriverStayMissingWithTheSameError) {
@@ -157,7 +158,7 @@ TEST_F(LookUpTest, ALookUpThatWasLookedUpGivesTheSame) {
 class OldDriverTest : public LookUpTest, public ::testing::WithParamInterface<const char*> {
  protected:
   OldDriverTest() {
-    const Variables old = {{"LD_LIBRARY_PATH", SIM_LIBRARY_DIR "/" + std::string(GetParam())}};
+    const Variables old = {{"LD_LIBRARY_PATH", SimLibraries() + "/" + GetParam()}};
     probe_ = container_.Start(old);
     bare_ = container_.StartBare(old);
   }
@@ -185,7 +186,7 @@ INSTANTIATE_TEST_SUITE_P(Of, OldDriverTest, ::testing::Values("cuda-10.2", "cuda
 TEST(FutureDriverTest, AFurtherFormOfAHookedFunctionIsPassedOnAndSeen) {
   Container container;
   auto probe =
-      container.Start({{"LD_LIBRARY_PATH", FUTURE_LIBRARY_DIR}, {"LIBCUDA_LOG_LEVEL", "2"}});
+      container.Start({{"LD_LIBRARY_PATH", Built("tests/future")}, {"LIBCUDA_LOG_LEVEL", "2"}});
   EXPECT_EQ(probe->Ask("lookup cuMemAlloc 12000 0"), "0 0 libvgpu.so cuMemAlloc_v2");
   EXPECT_EQ(probe->Ask("lookup cuDeviceGetName 14000 0"), "0 0 libcuda.so.1 cuDeviceGetName");
   EXPECT_EQ(probe->Ask("find libcuda.so.1 cuInit"), "libvgpu.so");

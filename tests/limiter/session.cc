@@ -30,8 +30,28 @@ struct Streams {
   std::string err;
 };
 
-pid_t Spawn(const std::vector<std::string>& command, const std::vector<std::string>& environment,
+// With an emulator before it, which gets the variables of the dynamic linker as arguments: in its
+// own environment they would name libraries of a foreign architecture.
+void Emulate(std::vector<std::string>& command, std::vector<std::string>& environment) {
+  const char* emulator = getenv("HAMI_TEST_EMULATOR");
+  if (emulator == nullptr) return;
+  std::istringstream words(emulator);
+  std::vector<std::string> before, kept;
+  for (std::string word; words >> word;) before.push_back(word);
+  for (const std::string& entry : environment) {
+    if (entry.starts_with("LD_")) {
+      before.insert(before.end(), {"-E", entry});
+    } else {
+      kept.push_back(entry);
+    }
+  }
+  environment = kept;
+  command.insert(command.begin(), before.begin(), before.end());
+}
+
+pid_t Spawn(std::vector<std::string> command, std::vector<std::string> environment,
             const Streams& streams) {
+  Emulate(command, environment);
   std::vector<char*> argv, envp;
   for (const std::string& word : command) argv.push_back(const_cast<char*>(word.c_str()));
   for (const std::string& entry : environment) envp.push_back(const_cast<char*>(entry.c_str()));
@@ -55,6 +75,11 @@ struct Pipe {
 };
 
 }  // namespace
+
+std::string Built(const std::string& path) {
+  const char* tree = getenv("HAMI_TEST_TREE");
+  return std::string(tree != nullptr ? tree : HAMI_BUILD_TREE) + "/" + path;
+}
 
 Probe::Probe(pid_t pid, int to, int from, std::string err_path)
     : pid_(pid), to_(to), from_(from), err_path_(std::move(err_path)) {}
@@ -127,12 +152,12 @@ Container::~Container() {
 
 std::vector<std::string> Container::Environment(const Variables& more, bool preload) const {
   Variables all = {{"PATH", "/usr/local/bin:/usr/bin:/bin"},
-                   {"LD_LIBRARY_PATH", SIM_LIBRARY_DIR},
+                   {"LD_LIBRARY_PATH", SimLibraries()},
                    {"FAKEGPU_COUNT", "4"},
                    {"FAKEGPU_CTX_MB", "256"},
                    {"FAKEGPU_STATE", folder_ + "/state"},
                    {"CUDA_DEVICE_MEMORY_SHARED_CACHE", region_path()}};
-  if (preload) all["LD_PRELOAD"] = LIMITER_SO;
+  if (preload) all["LD_PRELOAD"] = Limiter();
   for (const auto& [name, value] : variables_) all[name] = value;
   for (const auto& [name, value] : more) all[name] = value;
   std::vector<std::string> environment;
@@ -141,11 +166,11 @@ std::vector<std::string> Container::Environment(const Variables& more, bool prel
 }
 
 std::unique_ptr<Probe> Container::Start(const Variables& more) {
-  return StartProgram({LIMITER_PROBE}, more);
+  return StartProgram({ProbeProgram()}, more);
 }
 
 std::unique_ptr<Probe> Container::StartBare(const Variables& more) {
-  return StartProgram({LIMITER_PROBE}, more, false);
+  return StartProgram({ProbeProgram()}, more, false);
 }
 
 std::unique_ptr<Probe> Container::StartProgram(const std::vector<std::string>& command,

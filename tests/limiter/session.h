@@ -23,6 +23,14 @@ inline std::string Text(uint64_t value) { return std::to_string(value); }
 
 using Variables = std::map<std::string, std::string>;
 
+// A file of the build tree whose programs are tested: this one, or $HAMI_TEST_TREE, of another
+// architecture, whose programs $HAMI_TEST_EMULATOR runs (aarch64_test.sh).
+std::string Built(const std::string& path);
+inline std::string Limiter() { return Built("lib/libvgpu.so"); }
+inline std::string SimLibraries() { return Built("lib/sim"); }
+inline std::string ProbeProgram() { return Built("tests/limiter_probe"); }
+inline std::string CoreLoad() { return Built("tests/core_load"); }
+
 // What a finished program said.
 struct Finished {
   int status = 0;  // as waitpid gives it

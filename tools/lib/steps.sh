@@ -6,7 +6,7 @@
 #   steps_end
 #
 # A step's output goes to its log; a failed one prints the end of it, the log's name and the command that
-# repeats it alone. STEPS_ONLY names a single step to run.
+# repeats it alone. Lines of it that begin with SKIPPED are shown. STEPS_ONLY names a single step to run.
 
 steps_begin() {
   STEPS_TITLE=$1 STEPS_LOGS=$2 STEPS_REPEAT=$3
@@ -72,6 +72,7 @@ step() {
     echo "  repeat: $STEPS_REPEAT $name"
     exit 1
   fi
+  grep '^SKIPPED' "$log" || true
   STEPS_DONE+=("$(printf '  %-12s %s' "$name" "$took")")
 }
 
