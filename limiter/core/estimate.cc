@@ -15,8 +15,8 @@ bool Function::CountLaunch(uint32_t noise) {
   return true;
 }
 
-int64_t Function::Learn(uint64_t ns, uint64_t now_ns) {
-  if (learning_.exchange(1, std::memory_order_acquire) != 0) return 0;  // one sample less
+Function::Learned Function::Learn(uint64_t ns, uint64_t now_ns) {
+  if (learning_.exchange(1, std::memory_order_acquire) != 0) return {};  // one sample less
   if (ns == 0) ns = 1;
   if (in_group_ == kGroupSize && now_ns - group_began_ns_ >= kGroupNs) {
     group_ = static_cast<uint8_t>((group_ + 1) % kGroups);
@@ -30,16 +30,23 @@ int64_t Function::Learn(uint64_t ns, uint64_t now_ns) {
   for (const uint64_t one : minima_) {
     if (one != 0 && one < shortest) shortest = one;
   }
-  estimate_ns_.store(shortest, std::memory_order_relaxed);
+  Learned learned;
   const uint32_t guesses = guesses_.load(std::memory_order_relaxed);
-  int64_t missing = 0;
+  if (const uint64_t before = estimate_ns(); before != shortest) {
+    const uint32_t count = launches_.load(std::memory_order_relaxed);
+    const uint32_t by_it = count - known_since_;
+    if (before > shortest) learned.overcharged_ns = (before - shortest) * by_it;
+    // The first estimate is what launches at a guess are charged after all.
+    known_since_ = before == 0 ? count - guesses : count;
+    estimate_ns_.store(shortest, std::memory_order_relaxed);
+  }
   if (guesses != 0) {
     guesses_.fetch_sub(guesses, std::memory_order_relaxed);
-    missing = static_cast<int64_t>(shortest * guesses) -
-              static_cast<int64_t>(guessed_ns_.exchange(0, std::memory_order_relaxed));
+    learned.missing_ns = static_cast<int64_t>(shortest * guesses) -
+                         static_cast<int64_t>(guessed_ns_.exchange(0, std::memory_order_relaxed));
   }
   learning_.store(0, std::memory_order_release);
-  return missing;
+  return learned;
 }
 
 Function& Functions::Search(uint64_t key, uint32_t at) {

@@ -43,8 +43,27 @@ class Function {
   void WaitedInVain() { in_vain_.fetch_add(1, std::memory_order_relaxed); }
   bool worth_waiting() const { return in_vain_.load(std::memory_order_relaxed) < kMostWaits; }
 
-  // Takes a sample in. Returns what launches charged at a guess should have cost in addition.
-  int64_t Learn(uint64_t ns, uint64_t now_ns);
+  // Work of others that lies between two launches makes the second one's sample longer. Right
+  // behind a launch that waited, the next one goes on at once, and pays later: nothing lies between
+  // the two. Offered some times a second, and not where the debt would be long.
+  void OfferCompanion(uint64_t now_ns) {
+    const uint64_t last = companion_until_ns_.load(std::memory_order_relaxed);
+    if (estimate_ns() > kLongestCompanionNs || now_ns - last < kCompanionEveryNs) return;
+    companion_until_ns_.store(now_ns + kCompanionNs, std::memory_order_relaxed);
+    companion_.store(true, std::memory_order_release);
+  }
+  bool IsCompanion(uint64_t now_ns) {
+    return companion_.load(std::memory_order_relaxed) &&
+           companion_.exchange(false, std::memory_order_acquire) &&
+           now_ns <= companion_until_ns_.load(std::memory_order_relaxed);
+  }
+
+  struct Learned {
+    int64_t missing_ns = 0;       // what launches charged at a guess should have cost in addition
+    uint64_t overcharged_ns = 0;  // what launches by a longer estimate should not have cost
+  };
+  // Takes a sample in.
+  Learned Learn(uint64_t ns, uint64_t now_ns);
 
  private:
   friend class Functions;
@@ -56,6 +75,8 @@ class Function {
 
   static constexpr uint32_t kGroups = 8, kGroupSize = 8;
   static constexpr uint64_t kGroupNs = 1'000'000'000;
+  static constexpr uint64_t kLongestCompanionNs = 20'000'000, kCompanionEveryNs = 100'000'000;
+  static constexpr uint64_t kCompanionNs = 100'000;
 
   std::atomic<uint64_t> key_{0};
   std::atomic<uint64_t> estimate_ns_{0};
@@ -64,9 +85,12 @@ class Function {
   std::atomic<uint32_t> launches_{0};
   std::atomic<uint32_t> next_sample_{0};
   std::atomic<uint32_t> in_vain_{0};
+  std::atomic<uint64_t> companion_until_ns_{0};
+  std::atomic<bool> companion_{false};
   std::atomic<uint8_t> learning_{0};
-  uint8_t group_ = 0;  // the next four: by the thread that holds learning_
+  uint8_t group_ = 0;  // the rest:  by the thread that holds learning_
   uint8_t in_group_ = 0;
+  uint32_t known_since_ = 0;  // launches_ when the estimate became what it is
   uint64_t group_began_ns_ = 0;
   uint64_t minima_[kGroups] = {};  // 0: no sample yet
 };

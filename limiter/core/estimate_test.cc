@@ -60,8 +60,8 @@ TEST_F(EstimateTest, LaunchesChargedAtAGuessAreSettledByTheFirstSample) {
   f.Guessed(50'000);
   EXPECT_FALSE(f.MayGuess());
   f.Guessed(50'000);  // after a wait in vain
-  EXPECT_EQ(f.Learn(20'000'000, 0), 2 * 20'000'000 - 2 * 50'000);
-  EXPECT_EQ(f.Learn(20'000'000, 0), 0);
+  EXPECT_EQ(f.Learn(20'000'000, 0).missing_ns, 2 * 20'000'000 - 2 * 50'000);
+  EXPECT_EQ(f.Learn(20'000'000, 0).missing_ns, 0);
   EXPECT_TRUE(f.MayGuess());
 }
 
@@ -77,7 +77,7 @@ TEST_F(EstimateTest, AFunctionThatNeverEndsIsNotWaitedForForEver) {
 TEST_F(EstimateTest, TooHighAGuessIsGivenBack) {
   Function& f = functions_->Find(1, kSize);
   f.Guessed(50'000);
-  EXPECT_EQ(f.Learn(10'000, 0), -40'000);
+  EXPECT_EQ(f.Learn(10'000, 0).missing_ns, -40'000);
 }
 
 TEST_F(EstimateTest, OneFunctionWithLaunchesOfOtherSizesIsAnother) {
@@ -112,6 +112,23 @@ TEST_F(EstimateTest, LongFunctionsAreSampledEachTime) {
   Function& f = functions_->Find(1, kSize);
   f.Learn(20'000'000, 0);
   for (uint32_t i = 0; i < 1000; ++i) ASSERT_TRUE(f.CountLaunch(i));
+}
+
+TEST_F(EstimateTest, AShorterSampleTellsWhatTheLongerEstimateChargedTooMuch) {
+  Function& f = functions_->Find(1, kSize);
+  f.Learn(50'000, 0);
+  for (uint32_t i = 0; i < 10; ++i) f.CountLaunch(i);
+  EXPECT_EQ(f.Learn(60'000, 0).overcharged_ns, 0u);
+  EXPECT_EQ(f.Learn(20'000, 0).overcharged_ns, 10 * 30'000u);
+  EXPECT_EQ(f.Learn(10'000, 0).overcharged_ns, 0u);  // nothing was launched meanwhile
+}
+
+TEST_F(EstimateTest, LaunchesAtAGuessAreAmongThoseThatALongEstimateChargedTooMuch) {
+  Function& f = functions_->Find(1, kSize);
+  f.CountLaunch(0);
+  f.Guessed(50'000);
+  EXPECT_EQ(f.Learn(160'000, 0).missing_ns, 110'000);
+  EXPECT_EQ(f.Learn(20'000, 0).overcharged_ns, 140'000u);
 }
 
 TEST_F(EstimateTest, TheGuessFollowsWhatRuns) {

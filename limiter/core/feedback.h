@@ -10,33 +10,52 @@
 
 namespace hami::limiter::core {
 
+// What a process did on one card in a while.
+struct Period {
+  uint64_t elapsed_ns = 0;
+  int64_t raw_ns = 0;  // that its launches took by their estimates, without k; negative: less than
+                       // was thought before
+  uint64_t launches = 0;
+};
+
 class Feedback {
  public:
   static constexpr uint32_t kOne = 65536;
   static constexpr uint32_t kLeast = kOne / 32, kMost = kOne * 8;
 
-  // One period: percent that NVML showed, what was charged, and by which k (the last one returned,
-  // unless a better sample has changed it since). `launch_ns` is what one launch was charged: NVML
-  // may count it in a period and the charge in the next one. Returns k in 1/65536.
-  uint32_t Add(uint32_t k, uint32_t measured_percent, uint64_t charged_ns, uint64_t elapsed_ns,
-               uint64_t launch_ns = 0) {
-    if (elapsed_ns < 1'000'000) return k;
-    if (k != k_) Restart();
-    k_ = k;
+  // One period, and the percent that NVML showed in it. Returns k in 1/65536, from the one in
+  // force.
+  uint32_t Add(uint32_t k, uint32_t measured_percent, const Period& period) {
+    const auto elapsed_ms = static_cast<int64_t>(period.elapsed_ns / 1'000'000);
+    if (elapsed_ms == 0) return k;
     measured_ = Aged(measured_) + uint64_t{measured_percent} * 1'000'000;
-    raw_ = Aged(raw_) + charged_ns * kOne / k * 100 / (elapsed_ns / 1'000'000);
+    const int64_t now = period.raw_ns * 100 / elapsed_ms;
+    const int64_t raw = static_cast<int64_t>(Aged(raw_)) + now;
+    swing_ =
+        Aged(swing_) + static_cast<uint64_t>(now > last_raw_ ? now - last_raw_ : last_raw_ - now);
+    last_raw_ = now;
     weight_ = Aged(weight_) + 1'000'000;
-    if (weight_ < kEnough || raw_ == 0) return k;
+    // Taken back more than is left of it here: the average begins anew.
+    if (raw <= 0) return Restart(), k;
+    raw_ = static_cast<uint64_t>(raw);
+    if (weight_ < kEnough) return k;
     const uint64_t charged = raw_ * k / kOne;
     // A percent shown is half a point more or less. k is lowered to the edge of that only: many
-    // processes that are each half a point above their part are together far above the limit.
-    const uint64_t half = weight_ / 2;
-    const uint64_t launch = launch_ns * 100 / (elapsed_ns / 1'000'000);
+    // processes that are each half a point above their part are together far above the limit. What
+    // swings by more than that from period to period is rounded up as often as down.
+    const uint64_t half = swing_ > weight_ ? weight_ / 8 : weight_ / 2;
+    // And a launch may be counted in a period by NVML and charged in the next one.
+    const uint64_t launch =
+        now <= 0 || period.launches == 0 ? 0 : static_cast<uint64_t>(now) / period.launches;
     const uint64_t noise = launch < kMostNoise ? launch : kMostNoise;
+    const uint64_t band = half + noise;
+    // The estimates may have been wrong for a while only: as soon as they can be right, they are
+    // taken as they are.
+    if (raw_ <= measured_ + band && measured_ <= raw_ + band) return kOne;
     uint64_t wanted = 0, apart = 0;
-    if (charged > measured_ + half + noise) {
+    if (charged > measured_ + band) {
       apart = charged - measured_;
-      wanted = (measured_ + half + noise) * kOne / raw_;
+      wanted = (measured_ + band) * kOne / raw_;
     } else if (measured_ > charged + (k < kOne ? half / 2 : half) + noise) {
       apart = measured_ - charged;
       wanted = (measured_ - noise) * kOne / raw_;
@@ -44,20 +63,21 @@ class Feedback {
       return k;
     }
     wanted = wanted < kLeast ? kLeast : wanted > kMost ? kMost : wanted;
-    k_ = static_cast<uint32_t>(apart > kFar * weight_ ? wanted : (k + wanted) / 2);
-    return k_;
+    if (apart > kFar * weight_) return static_cast<uint32_t>(wanted);
+    return weight_ < kPlenty ? k : static_cast<uint32_t>((k + wanted) / 2);
   }
   // What ran is no longer what was averaged.
-  void Restart() { measured_ = raw_ = weight_ = 0; }
+  void Restart() { measured_ = raw_ = swing_ = weight_ = 0; }
 
  private:
   static constexpr uint64_t kEnough = 1'500'000;  // two periods
+  static constexpr uint64_t kPlenty = 2'500'000;  // four: for what may be the start's alone
   static constexpr uint64_t kFar = 4;             // points
   static constexpr uint64_t kMostNoise = 5'000'000;
   static uint64_t Aged(uint64_t sum) { return sum - sum / 4; }
 
-  uint32_t k_ = kOne;
-  uint64_t measured_ = 0, raw_ = 0, weight_ = 0;  // percent and periods, in millionths
+  uint64_t measured_ = 0, raw_ = 0, swing_ = 0, weight_ = 0;  // percent and periods, in millionths
+  int64_t last_raw_ = 0;
 };
 
 }  // namespace hami::limiter::core

@@ -146,8 +146,14 @@ Charge Governor::Admit(unsigned device, uint32_t percent, Function& function, ui
     if (!Engaged(device, percent)) return charge;
     Bucket bucket(words);
     if (bucket.TrySpend(charge.cost())) break;  // no clock is read while there are tokens
-    bucket.Refill(sys::NowNs(CLOCK_MONOTONIC), percent);
+    const uint64_t now = sys::NowNs(CLOCK_MONOTONIC);
+    bucket.Refill(now, percent);
     if (bucket.TrySpend(charge.cost())) break;
+    if (!charge.waited && function.IsCompanion(now)) {
+      charge.companion = true;
+      bucket.Spend(charge.cost());
+      break;
+    }
     if (sampler_.AnyPending()) Harvest(context);
     charge.waited = true;
     const uint64_t wait = bucket.WaitNs(percent);
@@ -179,6 +185,8 @@ void Governor::Ran(const Charge& charge) {
     functions_.Ran(charge.busy_ns);
   }
   Book(charge.device, charge.busy_ns, 1);
+  raw_ns_[charge.device].fetch_add(charge.guessed() ? charge.busy_ns : charge.estimate_ns,
+                                   std::memory_order_relaxed);
 }
 
 // Not while time is scarce: others wait for it.
@@ -202,6 +210,8 @@ void Governor::Buy(unsigned device, int64_t ns, uint32_t launches) {
     Bucket(Attachment::Own().region().ext.header.devices[device]).Spend(ns);
   }
   Book(device, static_cast<uint64_t>(ns), launches);
+  raw_ns_[device].fetch_add(static_cast<uint64_t>(ns * int64_t{kOne} / int64_t{correction(device)}),
+                            std::memory_order_relaxed);
 }
 
 void Governor::Book(unsigned device, uint64_t busy_ns, uint32_t launches) {
@@ -228,7 +238,10 @@ void Governor::Take(const Sampled& what, uint64_t ns) {
   Function& function = *what.function;
   const uint64_t before = function.estimate_ns();
   const uint32_t k = correction(what.device);
-  int64_t missing = function.Learn(ns, sys::NowNs(CLOCK_MONOTONIC));
+  const Function::Learned learned = function.Learn(ns, sys::NowNs(CLOCK_MONOTONIC));
+  int64_t missing = learned.missing_ns;
+  raw_ns_[what.device].fetch_add(static_cast<uint64_t>(missing) - learned.overcharged_ns,
+                                 std::memory_order_relaxed);
   Shorter(what.device, before, function.estimate_ns());
   if (what.charged_ns > ns) {
     const uint64_t refund = (what.charged_ns - ns) * k >> 16;
@@ -242,7 +255,6 @@ void Governor::Take(const Sampled& what, uint64_t ns) {
 // A correction below 1 made up for estimates that others' work had lengthened. Where a better
 // sample does that itself, both together would let the program exceed its limit.
 void Governor::Shorter(unsigned device, uint64_t before, uint64_t after) {
-  if (after + after / 8 < before) shifts_[device].fetch_add(1, std::memory_order_relaxed);
   const uint32_t k = correction(device);
   if (after >= before || k >= kOne) return;
   const uint64_t raised = k * before / after;

@@ -29,6 +29,7 @@ struct Charge {
   uint64_t busy_ns = 0;
   uint64_t estimate_ns = 0;  // that it was charged by; 0: at a guess
   bool waited = false;
+  bool companion = false;  // went on at once behind one that waited
 
   int64_t cost() const { return static_cast<int64_t>(busy_ns); }
   bool guessed() const { return estimate_ns == 0; }
@@ -65,9 +66,9 @@ class Governor {
     if (correction_[device].load(std::memory_order_relaxed) == 0) seen = 0;
     correction_[device].compare_exchange_strong(seen, k, std::memory_order_relaxed);
   }
-  // How often a better sample has lowered an estimate by much: what was charged before does not
-  // show what will be.
-  uint32_t shifts(unsigned device) const { return shifts_[device].load(std::memory_order_relaxed); }
+  // Nanoseconds that the launches so far take on a card by what is known of them now, without the
+  // correction. Differences of it mean something, and can be negative.
+  uint64_t raw_ns(unsigned device) const { return raw_ns_[device].load(std::memory_order_relaxed); }
   uint64_t Corrected(unsigned device, uint64_t ns) const { return ns * correction(device) >> 16; }
 
   // A context is gone, or will be.
@@ -90,7 +91,7 @@ class Governor {
   Functions functions_;
   Sampler sampler_;
   std::atomic<uint32_t> correction_[HAMI_EXT_DEVICES];  // 0 stands for 1
-  std::atomic<uint32_t> shifts_[HAMI_EXT_DEVICES];
+  std::atomic<uint64_t> raw_ns_[HAMI_EXT_DEVICES];
   std::atomic<uint32_t> in_force_[HAMI_EXT_DEVICES];  // percent of the last launch, 0 = none held
 };
 

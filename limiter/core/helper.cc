@@ -37,7 +37,7 @@ struct Card {
   uint64_t launches = 0;
   bool pid_is_ours = false;
   uint32_t periods_checked = 0;
-  uint32_t shifts = 0;
+  uint64_t raw_ns = 0;
   Feedback feedback;
 };
 
@@ -63,29 +63,16 @@ bool PidIsOurs(Attachment& own, unsigned device) {
   return shown != 0 && apart <= (uint64_t{64} << 20) + booked / 8;
 }
 
-// What was charged on a card since the last look.
-struct Period {
-  uint64_t elapsed_ns;
-  uint64_t busy_ns;
-  uint64_t launches;
-};
-
 // Compares what was charged on a card in a period with what NVML shows.
 void Compare(Attachment& own, unsigned device, Card& card, const Period& period) {
   if (card.periods_checked++ % kPidCheckPeriods == 0) card.pid_is_ours = PidIsOurs(own, device);
   if (!card.pid_is_ours) return;
   Governor& governor = Governor::Own();
-  if (const uint32_t shifts = governor.shifts(device); shifts != card.shifts) {
-    card.shifts = shifts;
-    return card.feedback.Restart();
-  }
   const uint64_t since_us = (sys::NowNs(CLOCK_REALTIME) - period.elapsed_ns) / 1000;
   const auto percent = nvml::UtilizationOf(device, PidForNvml(own), since_us);
   if (!percent) return card.feedback.Restart();
   const uint32_t k = governor.correction(device);
-  governor.Correct(device, k,
-                   card.feedback.Add(k, *percent, period.busy_ns, period.elapsed_ns,
-                                     period.busy_ns / period.launches));
+  governor.Correct(device, k, card.feedback.Add(k, *percent, period));
 }
 
 // Publishes utilisation; true: something was launched since the last look.
@@ -97,17 +84,19 @@ bool Publish(Card (&cards)[HAMI_EXT_DEVICES], uint64_t elapsed_ns, bool nvml_is_
     HamiExtSlotDevice& words = own.slot().device[d];
     Card& card = cards[d];
     const uint64_t busy_ns = Relaxed(words.busy_ns), launches = Relaxed(words.launches);
-    const uint64_t busy = busy_ns - card.busy_ns;
-    const uint64_t ran = launches - card.launches;
+    const uint64_t raw_ns = Governor::Own().raw_ns(d);
+    const auto grown = static_cast<int64_t>(busy_ns - card.busy_ns);
+    const uint64_t busy = grown > 0 ? static_cast<uint64_t>(grown) : 0;  // not what was given back
+    const Period period = {elapsed_ns, static_cast<int64_t>(raw_ns - card.raw_ns),
+                           launches - card.launches};
     const uint64_t percent = elapsed_ns == 0 ? 0 : (busy * 100 + elapsed_ns / 2) / elapsed_ns;
     std::atomic_ref(own.region().v1.procs[own.slot_index()].device_util[d].sm_util)
         .store(percent < 100 ? percent : 100, std::memory_order_relaxed);
     card.busy_ns = busy_ns;
     card.launches = launches;
-    active |= ran != 0;
-    if (ran != 0 && elapsed_ns != 0 && nvml_is_open) {
-      Compare(own, d, card, {elapsed_ns, busy, ran});
-    }
+    card.raw_ns = raw_ns;
+    active |= period.launches != 0;
+    if (period.launches != 0 && elapsed_ns != 0 && nvml_is_open) Compare(own, d, card, period);
   }
   return active;
 }

@@ -124,7 +124,7 @@ CUresult Charged(const Launch& launch, const Current& current, uint32_t percent,
   const core::StreamOf where{current.owner, launch.stream, launch.per_thread};
   int probe = core::Sampler::kNone;
   // After a wait the card has done what was queued: nothing of ours makes the sample longer.
-  if (due || charge.waited) {
+  if (due || charge.waited || charge.companion) {
     governor.Harvest(current.owner);
     probe = governor.sampler().Begin(where);
   }
@@ -142,7 +142,9 @@ CUresult Charged(const Launch& launch, const Current& current, uint32_t percent,
     governor.Refund(charge);
     return result;
   }
-  governor.sampler().End(probe, where, charge.sampled(), sys::NowNs(CLOCK_MONOTONIC) - begin);
+  const uint64_t end = sys::NowNs(CLOCK_MONOTONIC);
+  governor.sampler().End(probe, where, charge.sampled(), end - begin);
+  if (charge.waited) function.OfferCompanion(end);
   governor.Ran(charge);
   return result;
 }
