@@ -9,6 +9,7 @@
 #include "limiter/hook/graph.h"
 #include "limiter/hook/managed.h"
 #include "limiter/hook/pool.h"
+#include "limiter/hook/vmm.h"
 #include "limiter/nvml/cards.h"
 #include "limiter/region/attachment.h"
 
@@ -43,6 +44,7 @@ __attribute__((tls_model("initial-exec"))) constinit thread_local SeenContext se
 void InForkedChild() {
   Attachment::Own().AfterFork();
   records.AfterFork();
+  account::AfterFork();
   ForgetPoolsAfterFork();
   core::Governor::Own().AfterFork();
   core::Helper::Own().AfterFork();
@@ -165,6 +167,7 @@ void ForgetSeenContext() { seen.context = nullptr; }
 
 void ReleaseRecord(const account::Record& record) {
   if (IsDisguised(record)) ForgetDisguised();
+  if (record.space == account::Space::kArray && record.link != 0) UnbindAll(record.link);
   if (record.kind == HAMI_KIND_POOL) {
     PoolFreed(record);
   } else if (record.device >= 0) {
