@@ -5,7 +5,6 @@
 #include <elf.h>
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -93,10 +92,9 @@ uint64_t SizeOf(const char* image) {
 int SizeOfFile(const char* path, uint64_t* bytes) {
   const int fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return kFileNotFound;
-  struct stat status;
-  const bool known = fstat(fd, &status) == 0 && status.st_size > 0;
-  const auto length = known ? static_cast<uint64_t>(status.st_size) : 0;
-  void* image = known ? mmap(nullptr, length, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
+  const off_t end = lseek(fd, 0, SEEK_END);
+  const auto length = end > 0 ? static_cast<uint64_t>(end) : 0;
+  void* image = end > 0 ? mmap(nullptr, length, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
   close(fd);
   *bytes = kByCard;
   if (image == MAP_FAILED) return kCudaSuccess;
