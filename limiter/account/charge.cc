@@ -11,13 +11,18 @@ namespace {
 using region::Account;
 using region::Attachment;
 
-// How long a request waits for operations of others that may fail and so make room for it.
+// How long a request waits for operations of others that may fail and so make room for it: others
+// may have been stopped. What this process has begun without knowing its size (a module that is yet
+// to be compiled) ends.
 constexpr uint64_t kInFlightWaitNs = 500'000'000;
+constexpr uint64_t kUnsizedWaitNs = 60'000'000'000;
 constexpr uint64_t kLongestNapNs = 1'000'000;
 
 constexpr uint64_t kLinesAtOnce = 32;
 
 constinit std::atomic<Relief> relief{nullptr};
+constinit std::atomic<uint32_t> unsized{
+    0};  // reservations of this process that wait for their size
 constinit std::atomic<uint64_t> printed{0};
 constinit std::atomic<uint64_t> last_line_s{0};
 
@@ -38,6 +43,16 @@ bool MayFitLater(Attachment& own, const Request& request) {
   return in_flight != 0 && bytes <= limit && least <= limit - bytes;
 }
 
+// Only requests that hold nothing wait long, or two could wait for one another.
+uint64_t LongestWaitNs(const Request& request) {
+  return request.already == 0 && unsized.load() != 0 ? kUnsizedWaitNs : kInFlightWaitNs;
+}
+
+bool Relieve(unsigned device) {
+  const Relief relieve = relief.load(std::memory_order_acquire);
+  return relieve != nullptr && relieve(device);
+}
+
 // Tries `attempt` until it succeeds, or nothing is left that could make room.
 template <class Attempt>
 bool WithEveryRelief(Attachment& own, const Request& request, Attempt attempt) {
@@ -46,10 +61,9 @@ bool WithEveryRelief(Attachment& own, const Request& request, Attempt attempt) {
   while (true) {
     own.Settle(request.device);
     if (attempt()) return true;
-    const Relief relieve = relief.load(std::memory_order_acquire);
-    if (relieve != nullptr && relieve(request.device) && attempt()) return true;
+    if (Relieve(request.device) && attempt()) return true;
     const uint64_t waited = sys::NowNs(CLOCK_MONOTONIC) - start;
-    if (waited >= kInFlightWaitNs || !MayFitLater(own, request)) return attempt();
+    if (waited >= LongestWaitNs(request) || !MayFitLater(own, request)) return attempt();
     sys::SleepNs(nap_ns);
     nap_ns = nap_ns * 2 < kLongestNapNs ? nap_ns * 2 : kLongestNapNs;
   }
@@ -152,22 +166,41 @@ bool Reservation::FitsPhysicalShare() const {
   return IsWithinShare(own, device_);
 }
 
-Reservation Reservation::UpTo(unsigned device, uint64_t most) {
+Reservation Reservation::UpTo(unsigned device, uint64_t least, uint64_t most) {
   Attachment& own = Attachment::Own();
   if (!own.Join()) return {device, 0, false};
   const auto words = own.words(device);
-  uint64_t granted = 0;
-  const auto begin = [&] {
-    granted = Account<>::BeginUpTo(words, most, own.MemoryLimit(device));
-    return granted != 0;
+  uint64_t bytes = 0;
+  const auto begin = [&](uint64_t enough) {
+    bytes = Account<>::BeginUpTo(words, most, own.MemoryLimit(device));
+    if (bytes >= enough) return true;
+    if (bytes != 0) Account<>::Cancel(words, bytes);
+    return false;
   };
-  if (begin() || WithEveryRelief(own, {device, 1}, begin)) return {device, granted, true};
-  Refuse(own, device, most);
-  return {device, 0, false};
+  bool granted = begin(most);
+  if (!granted) {  // what the dead and the unused hold is room, too
+    own.Settle(device);
+    Relieve(device);
+    granted = begin(least) ||
+              WithEveryRelief(own, {device, least}, [&begin, least] { return begin(least); });
+  }
+  if (!granted) Refuse(own, device, most);
+  Reservation room(device, granted ? bytes : 0, granted);
+  room.unsized_ = granted;
+  if (granted) unsized.fetch_add(1);
+  return room;
+}
+
+void Reservation::Close() {
+  open_ = false;
+  if (unsized_) unsized.fetch_sub(1);
+  unsized_ = false;
 }
 
 Reservation::~Reservation() {
-  if (open_) Account<>::Cancel(Attachment::Own().words(device_), bytes_);
+  if (!open_) return;
+  Account<>::Cancel(Attachment::Own().words(device_), bytes_);
+  Close();
 }
 
 bool Reservation::Keep(unsigned kind, uint64_t actual) {
@@ -183,7 +216,7 @@ bool Reservation::Keep(unsigned kind, uint64_t actual) {
     bytes_ = actual;
   }
   Account<>::Commit(words, kind, bytes_, actual);
-  open_ = false;
+  Close();
   return true;
 }
 
@@ -194,7 +227,7 @@ void Reservation::KeepAnyway(unsigned kind, uint64_t actual) {
     bytes_ = actual;
   }
   Account<>::Commit(words, kind, bytes_, actual);
-  open_ = false;
+  Close();
 }
 
 void Charge(unsigned device, unsigned kind, uint64_t bytes) {
@@ -213,5 +246,7 @@ void Release(unsigned device, unsigned kind, uint64_t bytes) {
 }
 
 void SetRelief(Relief function) { relief.store(function, std::memory_order_release); }
+
+void AfterFork() { unsized.store(0); }
 
 }  // namespace hami::limiter::account

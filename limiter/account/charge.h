@@ -21,12 +21,18 @@ class Reservation {
   // The same where the memory may leave the card, or must be had whatever the physical share is:
   // the limit alone counts.
   static Reservation OfAny(unsigned device, uint64_t bytes);
-  // As much as there is room for, at most `most`: for what the driver alone knows the size of.
-  static Reservation UpTo(unsigned device, uint64_t most);
+  // For what the driver alone knows the size of: `most`, or as much as there is room for, but not
+  // less than `least`. What is too much of it is missing to others until it is corrected, which
+  // may take the driver long: requests of this process wait for that.
+  static Reservation UpTo(unsigned device, uint64_t least, uint64_t most);
 
   Reservation(Reservation&& other) noexcept
-      : device_(other.device_), bytes_(other.bytes_), granted_(other.granted_), open_(other.open_) {
-    other.open_ = false;
+      : device_(other.device_),
+        bytes_(other.bytes_),
+        granted_(other.granted_),
+        open_(other.open_),
+        unsized_(other.unsized_) {
+    other.open_ = other.unsized_ = false;
   }
   Reservation(const Reservation&) = delete;
   Reservation& operator=(const Reservation&) = delete;
@@ -48,11 +54,13 @@ class Reservation {
  private:
   Reservation(unsigned device, uint64_t bytes, bool granted)
       : device_(device), bytes_(bytes), granted_(granted), open_(granted) {}
+  void Close();
 
   unsigned device_;
   uint64_t bytes_;
   bool granted_;
   bool open_;
+  bool unsized_ = false;
 };
 
 // The driver has taken `bytes` without having been asked for them: booked, beyond the limit if need
@@ -66,5 +74,8 @@ void Release(unsigned device, unsigned kind, uint64_t bytes);
 // freed memory). True: it did.
 using Relief = bool (*)(unsigned device);
 void SetRelief(Relief relief);
+
+// For the child of a fork, in which nothing is under way.
+void AfterFork();
 
 }  // namespace hami::limiter::account

@@ -122,13 +122,12 @@ std::optional<Record> Records::AddReference(Space space, uint64_t key, int chang
 
 // Goes on where it stopped: removing an entry moves later ones to it or behind it, never an unseen
 // one before it. When others have moved entries meanwhile, it begins again.
-std::optional<Record> Records::TakeNextOwned(Shard& shard, Space space, uint64_t owner,
-                                             Walk& walk) {
+std::optional<Record> Records::TakeNext(Shard& shard, const Wanted& wanted, Walk& walk) {
   const sys::Guard guard(shard.lock);
   if (shard.moves != walk.moves) walk = {0, shard.moves};
   for (; walk.next < shard.capacity && shard.count > 0; ++walk.next) {
     Record& entry = shard.entries[walk.next];
-    if (!entry.used || entry.space != space || entry.owner != owner) continue;
+    if (!entry.used || entry.space != wanted.space || entry.*wanted.word != wanted.value) continue;
     const Record taken = entry;
     Erase(shard, &entry);
     walk.moves = shard.moves;

@@ -16,13 +16,15 @@ namespace hami::limiter::account {
 // Addresses and handles of the driver may be equal numbers; they live in spaces of their own.
 enum class Space : uint8_t {
   kPointer,   // device pointers: plain, pitched, managed, stream-ordered
-  kArray,     // CUarray, CUmipmappedArray
+  kArray,     // CUarray, CUmipmappedArray -> if it is sparse, its identity in `link`
   kHandle,    // CUmemGenericAllocationHandle -> identity of the physical block in `link`
   kMapping,   // mapped address -> identity of the physical block in `link`
   kPhysical,  // identity -> size and count of references
   kContext,   // CUcontext -> its size, its identity in `link`
   kGreen,     // CUgreenCtx -> ordinal in `link`
-  kModule,    // CUmodule, CUlibrary
+  kModule,    // CUmodule; what a context was given beyond its own size
+  kLibrary,   // CUlibrary -> its bytes in a context in `size`, its identity in `link`
+  kPlaced,    // library in a context -> identity of the library in `link`
   kGraph,     // CUgraphExec and card -> what it takes there
   kBinding,   // place in a multicast object or array -> identity of the physical block in `link`
 };
@@ -60,10 +62,12 @@ class Records {
   // Takes every record of `owner`, one after the other.
   template <class Visit>
   void TakeOwned(Space space, uint64_t owner, Visit visit) {
-    for (Shard& shard : shards_) {
-      Walk walk;
-      while (const auto record = TakeNextOwned(shard, space, owner, walk)) visit(*record);
-    }
+    TakeAll({space, &Record::owner, owner}, visit);
+  }
+  // The same of every record with this `link`.
+  template <class Visit>
+  void TakeLinked(Space space, uint64_t link, Visit visit) {
+    TakeAll({space, &Record::link, link}, visit);
   }
 
   // The record of `space` whose [key, key + size) holds `address`. Walks everything: rare calls
@@ -90,13 +94,27 @@ class Records {
     uint64_t moves = 0;
   };
 
+  struct Wanted {
+    Space space;
+    uint64_t Record::*word;
+    uint64_t value;
+  };
+
+  template <class Visit>
+  void TakeAll(const Wanted& wanted, Visit visit) {
+    for (Shard& shard : shards_) {
+      Walk walk;
+      while (const auto record = TakeNext(shard, wanted, walk)) visit(*record);
+    }
+  }
+
   static uint64_t Hash(Space space, uint64_t key);
   Shard& ShardOf(uint64_t hash) { return shards_[hash >> 58]; }
   bool Put(const Record& record, bool over);
   static bool Grow(Shard& shard);
   static Record* Place(Record* entries, size_t capacity, Space space, uint64_t key);
   static void Erase(Shard& shard, Record* entry);
-  static std::optional<Record> TakeNextOwned(Shard& shard, Space space, uint64_t owner, Walk& walk);
+  static std::optional<Record> TakeNext(Shard& shard, const Wanted& wanted, Walk& walk);
 
   Shard shards_[kShards];
 };

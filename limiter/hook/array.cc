@@ -121,15 +121,24 @@ CUresult Create(void** array, uint64_t expected, Call call, Ask ask, Undo undo) 
 
 template <class Call>
 CUresult Destroy(void* array, Call call) {
-  const uint64_t key = hami::limiter::hook::KeyOf(array);
-  const CUresult result = hami::limiter::hook::FreeRecorded(Space::kArray, key, call);
-  if (result == CUDA_SUCCESS) hami::limiter::hook::UnbindAll(key);
-  return result;
+  return hami::limiter::hook::FreeRecorded(Space::kArray, hami::limiter::hook::KeyOf(array), call);
 }
 
 // Has no memory of its own: blocks are bound to it later.
 bool IsSparse(unsigned flags) {
   return (flags & (CUDA_ARRAY3D_SPARSE | CUDA_ARRAY3D_DEFERRED_MAPPING)) != 0;
+}
+
+template <class Call, class Undo>
+CUresult CreateSparse(void** array, Call call, Undo undo) {
+  const CUresult result = call();
+  if (result != CUDA_SUCCESS || array == nullptr) return result;
+  Record record = hami::limiter::hook::RecordOf(
+      CurrentDevice(), Space::kArray, hami::limiter::hook::KeyOf(*array), 0, HAMI_KIND_VMM);
+  record.link = hami::limiter::hook::NewIdentity();
+  if (hami::limiter::hook::Remember(record)) return result;
+  if (undo != nullptr) undo(*array);
+  return CUDA_ERROR_OUT_OF_MEMORY;
 }
 
 template <class Descriptor, class Call>
@@ -140,7 +149,7 @@ CUresult Create2D(CUarray* array, const Descriptor& shape, Call call) {
 
 template <class Descriptor, class Call>
 CUresult Create3D(CUarray* array, const Descriptor& shape, Call call) {
-  if (IsSparse(shape.flags)) return call();
+  if (IsSparse(shape.flags)) return CreateSparse(array, call, HAMI_REAL(cuArrayDestroy));
   return Create(array,
                 LevelBytes({shape.width, shape.height, shape.depth, shape.format, shape.channels,
                             shape.flags}),
@@ -183,10 +192,12 @@ CUresult cuArrayDestroy(CUarray array) {
 CUresult cuMipmappedArrayCreate(CUmipmappedArray* array, const CUDA_ARRAY3D_DESCRIPTOR* descriptor,
                                 unsigned levels) {
   HAMI_ACT(cuMipmappedArrayCreate, array, descriptor, levels);
-  if (descriptor == nullptr || IsSparse(descriptor->flags)) return real(array, descriptor, levels);
-  return Create(
-      array, MipmapBytes(*descriptor, levels), [&] { return real(array, descriptor, levels); },
-      HAMI_REAL(cuMipmappedArrayGetMemoryRequirements), HAMI_REAL(cuMipmappedArrayDestroy));
+  if (descriptor == nullptr) return real(array, descriptor, levels);
+  const auto call = [&] { return real(array, descriptor, levels); };
+  const auto undo = HAMI_REAL(cuMipmappedArrayDestroy);
+  if (IsSparse(descriptor->flags)) return CreateSparse(array, call, undo);
+  return Create(array, MipmapBytes(*descriptor, levels), call,
+                HAMI_REAL(cuMipmappedArrayGetMemoryRequirements), undo);
 }
 
 CUresult cuMipmappedArrayDestroy(CUmipmappedArray array) {

@@ -3,14 +3,15 @@
 #include "limiter/hook/prologue.h"
 #include "limiter/hook/vmm.h"
 
+using hami::limiter::account::Space;
 using namespace hami::limiter::hook;  // NOLINT: only exported functions below
 
 namespace {
 
 // A block and an array are bound once, however many tiles of it: which tile an unmapping ends
 // cannot be told from a handle, so the binding ends with the array (too high, never too low).
-uint64_t PlaceInArray(const void* array, uint64_t block) {
-  return (KeyOf(array) ^ block * 0x9e3779b97f4a7c15u) | uint64_t{1} << 63;
+uint64_t PlaceInArray(uint64_t array, uint64_t block) {
+  return (array ^ block * 0x9e3779b97f4a7c15u) | uint64_t{1} << 63;
 }
 
 // A failing call leaves the bindings of its list to the end of the array, too.
@@ -19,8 +20,9 @@ CUresult MapIntoArrays(const CUarrayMapInfo* list, unsigned count, Call call) {
   for (unsigned i = 0; list != nullptr && i < count; ++i) {
     if (list[i].operation != CU_MEM_OPERATION_TYPE_MAP) continue;
     const auto block = BlockOf(list[i].handle);
-    const void* array = list[i].resource;
-    if (block) Bind({PlaceInArray(array, *block), KeyOf(array), *block, 0});
+    // Its identity: the handle may come back while this array is still about to give up its blocks.
+    const auto array = OwnRecords().Find(Space::kArray, KeyOf(list[i].resource));
+    if (block && array) Bind({PlaceInArray(array->link, *block), array->link, *block, 0});
   }
   return call();
 }

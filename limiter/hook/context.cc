@@ -70,6 +70,7 @@ void ForgetOwned(uint64_t owner) {
   OwnRecords().TakeOwned(Space::kPointer, owner, release);
   OwnRecords().TakeOwned(Space::kArray, owner, release);
   OwnRecords().TakeOwned(Space::kModule, owner, release);
+  OwnRecords().TakeOwned(Space::kPlaced, owner, release);
   hami::limiter::hook::RefreshGraphs();
   hami::limiter::core::Governor::Own().ForgetContext(owner);
 }
@@ -106,7 +107,7 @@ class Room {
       : index_(index),
         learned_(LearnedSize(index).load()),
         reserved_(learned_ != 0 ? Reservation::OfAny(index, learned_)
-                                : Reservation::UpTo(index, kUnknownContextBytes)) {
+                                : Reservation::UpTo(index, 1, kUnknownContextBytes)) {
     if (learned_ == 0 && reserved_.granted()) before_ = nvml::ProcessesOn(index);
   }
   bool granted() const { return reserved_.granted(); }

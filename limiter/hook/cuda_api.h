@@ -18,6 +18,7 @@ using CUmemoryPool = void*;
 using CUfunction = void*;
 using CUmodule = void*;
 using CUlibrary = void*;
+using CUkernel = void*;
 using CUgraph = void*;
 using CUgraphExec = void*;
 using CUgraphNode = void*;
@@ -289,6 +290,13 @@ inline constexpr int CU_LIMIT_MALLOC_HEAP_SIZE = 2;
   X(cuLibraryLoadFromFile, (CUlibrary * library, const char* path, int* jit, void** jit_values,    \
                             unsigned jit_count, int* options, void** values, unsigned count))      \
   X(cuLibraryUnload, (CUlibrary library))                                                          \
+  X(cuLibraryGetKernel, (CUkernel * kernel, CUlibrary library, const char* name))                  \
+  X(cuLibraryGetModule, (CUmodule * module, CUlibrary library))                                    \
+  X(cuLibraryGetGlobal,                                                                            \
+    (CUdeviceptr * pointer, size_t * bytes, CUlibrary library, const char* name))                  \
+  X(cuLibraryGetManaged,                                                                           \
+    (CUdeviceptr * pointer, size_t * bytes, CUlibrary library, const char* name))                  \
+  X(cuLibraryGetUnifiedFunction, (void** function, CUlibrary library, const char* name))           \
   X(cuGraphInstantiateWithParams,                                                                  \
     (CUgraphExec * exec, CUgraph graph, CUDA_GRAPH_INSTANTIATE_PARAMS * params))                   \
   X(cuGraphInstantiateWithParams_ptsz,                                                             \

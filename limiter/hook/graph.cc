@@ -7,7 +7,7 @@
 #include "abi/region.h"
 #include "limiter/account/charge.h"
 #include "limiter/hook/prologue.h"
-#include "limiter/sys/syscall.h"
+#include "limiter/sys/buffer.h"
 
 namespace hami::limiter::hook {
 
@@ -36,28 +36,6 @@ constinit Reserve reserves[HAMI_EXT_DEVICES];
 // An executable graph has one record for each card that it allocates on.
 uint64_t KeyOn(CUgraphExec exec, unsigned device) { return KeyOf(exec) | uint64_t{device} << 56; }
 
-// A growing array in memory of its own.
-template <class T>
-class Buffer {
- public:
-  explicit Buffer(size_t capacity) : capacity_(capacity) {
-    items_ = static_cast<T*>(
-        sys::Map(capacity * sizeof(T), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1));
-  }
-  ~Buffer() {
-    if (items_ != nullptr) sys::Unmap(items_, capacity_ * sizeof(T));
-  }
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
-
-  T* data() { return items_; }
-  bool ok() const { return items_ != nullptr; }
-
- private:
-  size_t capacity_;
-  T* items_ = nullptr;
-};
-
 struct Range {
   uint64_t begin, end;
   int device;
@@ -75,7 +53,7 @@ bool ForEachNode(CUgraph graph, int depth, Visit visit) {
     return false;
   }
   if (count == 0) return true;
-  Buffer<CUgraphNode> nodes(count);
+  sys::Buffer<CUgraphNode> nodes(count);
   if (!nodes.ok() || get_nodes(graph, nodes.data(), &count) != CUDA_SUCCESS) return false;
   for (size_t i = 0; i < count; ++i) {
     int type = -1;
@@ -111,7 +89,7 @@ Footprint FootprintOf(CUgraph graph) {
   Footprint footprint;
   size_t count = 0;
   if (!ForEachNode(graph, 0, [&count](CUgraphNode) { ++count; }) || count == 0) return footprint;
-  Buffer<Range> ranges(count);
+  sys::Buffer<Range> ranges(count);
   if (!ranges.ok()) return footprint;
   size_t filled = 0;
   ForEachNode(graph, 0, [&](CUgraphNode node) {

@@ -5,7 +5,7 @@
 
 #include "abi/region.h"
 #include "limiter/account/charge.h"
-#include "limiter/hook/prologue.h"
+#include "limiter/hook/book.h"
 
 namespace hami::limiter::hook {
 namespace {
@@ -223,7 +223,7 @@ CUresult AllocateFrom(std::optional<Pool*> asked, CUdeviceptr* pointer, uint64_t
   const CUresult result = Grow(*pool, growth, call);
   Leave(*pool, bytes, growth, result == CUDA_SUCCESS);
   if (result != CUDA_SUCCESS) return result;
-  const bool kept = OwnRecords().Insert(PoolRecord(*pool, *pointer, bytes));
+  const bool kept = Remember(PoolRecord(*pool, *pointer, bytes));
   if (kept && Cover(*pool)) return CUDA_SUCCESS;
   OwnRecords().Take(Space::kPointer, *pointer);
   const auto release = HAMI_REAL(cuMemFreeAsync);

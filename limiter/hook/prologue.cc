@@ -9,6 +9,7 @@
 #include "limiter/hook/graph.h"
 #include "limiter/hook/managed.h"
 #include "limiter/hook/pool.h"
+#include "limiter/hook/vmm.h"
 #include "limiter/nvml/cards.h"
 #include "limiter/region/attachment.h"
 
@@ -36,6 +37,7 @@ constinit std::atomic<int8_t> index_of[kMostOrdinals] = {};  // index + 1, 0 = n
 void InForkedChild() {
   Attachment::Own().AfterFork();
   records.AfterFork();
+  account::AfterFork();
   ForgetPoolsAfterFork();
   core::Governor::Own().AfterFork();
   core::Helper::Own().AfterFork();
@@ -156,6 +158,7 @@ void ForgetSeenContext() { seen_context.context = nullptr; }
 
 void ReleaseRecord(const account::Record& record) {
   if (IsDisguised(record)) ForgetDisguised();
+  if (record.space == account::Space::kArray && record.link != 0) UnbindAll(record.link);
   if (record.kind == HAMI_KIND_POOL) {
     PoolFreed(record);
   } else if (record.device >= 0) {

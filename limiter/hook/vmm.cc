@@ -1,10 +1,12 @@
 #include "limiter/hook/vmm.h"
 
 #include <atomic>
+#include <span>
 
 #include "abi/region.h"
 #include "limiter/account/charge.h"
 #include "limiter/hook/prologue.h"
+#include "limiter/sys/buffer.h"
 
 using hami::limiter::account::Record;
 using hami::limiter::account::Reservation;
@@ -37,7 +39,7 @@ void Drop(uint64_t identity) {
 
 // A handle that the program now has. `device` -1: not charged (the host's, another process's).
 bool Remember(CUmemGenericAllocationHandle handle, int device, uint64_t bytes) {
-  Record block = Entry(Space::kPhysical, next_identity.fetch_add(1), 0);
+  Record block = Entry(Space::kPhysical, NewIdentity(), 0);
   block.size = bytes;
   block.device = static_cast<int8_t>(device);
   if (!OwnRecords().Insert(block)) return false;
@@ -54,6 +56,56 @@ void RememberAgain(CUmemGenericAllocationHandle handle, uint64_t identity) {
   }
 }
 
+struct Range {
+  CUdeviceptr begin;
+  size_t bytes;
+};
+
+// One call may end several neighbouring mappings, always whole ones. Asks
+// `size_at` for the size of each; 0 ends it.
+template <class SizeAt>
+void ForEachMapping(const Range& range, SizeAt size_at) {
+  for (uint64_t at = range.begin; at - range.begin < range.bytes;) {
+    const uint64_t size = size_at(at);
+    if (size == 0) return;
+    at += size;
+  }
+}
+
+size_t CountMappings(CUdeviceptr pointer, size_t bytes) {
+  size_t count = 0;
+  ForEachMapping({pointer, bytes}, [&count](uint64_t at) -> uint64_t {
+    const auto mapping = OwnRecords().Find(Space::kMapping, at);
+    if (!mapping) return 0;
+    ++count;
+    return mapping->size;
+  });
+  return count;
+}
+
+// Out of the table before the driver may give the addresses to another thread. `taken`: room for
+// the mappings of the range.
+template <class Call>
+CUresult UnmapTaken(const Range& range, std::span<Record> taken, Call call) {
+  size_t count = 0;
+  ForEachMapping(range, [&](uint64_t at) -> uint64_t {
+    if (count == taken.size()) return 0;
+    const auto mapping = OwnRecords().Take(Space::kMapping, at);
+    if (!mapping) return 0;
+    taken[count++] = *mapping;
+    return mapping->size;
+  });
+  const CUresult result = call();
+  for (const Record& mapping : taken.first(count)) {
+    if (result == CUDA_SUCCESS) {
+      Drop(mapping.link);
+    } else {
+      OwnRecords().Insert(mapping);
+    }
+  }
+  return result;
+}
+
 CUresult GiveBack(CUmemGenericAllocationHandle handle) {
   const auto release = HAMI_REAL(cuMemRelease);
   if (release != nullptr) release(handle);
@@ -61,6 +113,8 @@ CUresult GiveBack(CUmemGenericAllocationHandle handle) {
 }
 
 }  // namespace
+
+uint64_t NewIdentity() { return next_identity.fetch_add(1); }
 
 std::optional<uint64_t> BlockOf(CUmemGenericAllocationHandle handle) {
   const auto known = OwnRecords().Find(Space::kHandle, handle);
@@ -196,16 +250,15 @@ CUresult cuMemMap(CUdeviceptr pointer, size_t bytes, size_t offset,
 
 CUresult cuMemUnmap(CUdeviceptr pointer, size_t bytes) {
   HAMI_ACT(cuMemUnmap, pointer, bytes);
-  const CUresult result = real(pointer, bytes);
-  if (result != CUDA_SUCCESS) return result;
-  // One call may end several neighbouring mappings, always whole ones.
-  for (uint64_t at = pointer; at - pointer < bytes;) {
-    const auto mapping = OwnRecords().Take(Space::kMapping, at);
-    if (!mapping || mapping->size == 0) break;
-    Drop(mapping->link);
-    at += mapping->size;
+  const size_t count = CountMappings(pointer, bytes);
+  if (count <= 1) {
+    Record mapping;
+    return UnmapTaken({pointer, bytes}, {&mapping, count}, [&] { return real(pointer, bytes); });
   }
-  return result;
+  hami::limiter::sys::Buffer<Record> mappings(count);
+  if (!mappings.ok()) return CUDA_ERROR_OUT_OF_MEMORY;
+  return UnmapTaken({pointer, bytes}, {mappings.data(), count},
+                    [&] { return real(pointer, bytes); });
 }
 
 }  // extern "C"

@@ -9,7 +9,10 @@
 
 namespace hami::limiter::hook {
 
-// The block's identity; it never comes back, as handles do.
+// A number for what has handles or bindings; it never comes back, as handles do.
+uint64_t NewIdentity();
+
+// The block's identity.
 std::optional<uint64_t> BlockOf(CUmemGenericAllocationHandle handle);
 std::optional<uint64_t> BlockAt(CUdeviceptr address);
 // Index of the card that it is charged on; -1: none.

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 
 #include <cstddef>
@@ -56,6 +57,9 @@ inline int Close(int fd) { return static_cast<int>(Syscall(SYS_close, fd)); }
 inline long Read(int fd, void* buffer, size_t size) {
   return Syscall(SYS_read, fd, Word(buffer), static_cast<long>(size));
 }
+inline long ReadAt(int fd, void* buffer, size_t size, uint64_t offset) {
+  return Syscall(SYS_pread64, fd, Word(buffer), static_cast<long>(size), static_cast<long>(offset));
+}
 inline long Write(int fd, const void* buffer, size_t size) {
   return Syscall(SYS_write, fd, Word(buffer), static_cast<long>(size));
 }
@@ -80,6 +84,12 @@ inline int Unmap(void* address, size_t size) {
   return static_cast<int>(Syscall(SYS_munmap, Word(address), static_cast<long>(size)));
 }
 inline int32_t GetPid() { return static_cast<int32_t>(Syscall(SYS_getpid)); }
+// From an address of this process that may not be readable: an error then, no signal.
+inline long CopyOwnMemory(void* to, uint64_t from, size_t size) {
+  const iovec local{to, size};
+  const iovec remote{reinterpret_cast<void*>(from), size};
+  return Syscall(SYS_process_vm_readv, GetPid(), Word(&local), 1, Word(&remote), 1, 0);
+}
 inline int32_t GetTid() { return static_cast<int32_t>(Syscall(SYS_gettid)); }
 inline void Yield() { Syscall(SYS_sched_yield); }
 

@@ -1,6 +1,12 @@
 // Arrays: opaque memory of the card, charged by its real size.
 #include "sim/cuda/array.h"
 
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
+
+#include "sim/cuda/vmm.h"
+
 namespace hami::sim {
 
 namespace {
@@ -41,9 +47,16 @@ int MakeArray(Driver& driver, Array** out, const CudaArray3dDescriptor& shape) {
   for (uint64_t extent : {shape.width, shape.height, shape.depth}) {
     if (__builtin_mul_overflow(size, extent == 0 ? 1 : extent, &size)) return kCudaOutOfMemory;
   }
-  if (const int code = driver.Charge(context->card, size, Kind::kArray); code != 0) return code;
+  // Memory comes to these later, piece by piece or as a whole.
+  if ((shape.flags & (kSparseArray | kDeferredArray)) != 0) size = 0;
+  if (size != 0) {
+    if (const int code = driver.Charge(context->card, size, Kind::kArray); code != 0) return code;
+  }
   auto* array = driver.New<Array>();
   if (array == nullptr) return kCudaOutOfMemory;
+  MutexGuard guard(driver.memory_mutex);
+  array->next = context->arrays;
+  context->arrays = array;
   array->context = context;
   array->card = context->card;
   array->charged = size;
@@ -52,7 +65,32 @@ int MakeArray(Driver& driver, Array** out, const CudaArray3dDescriptor& shape) {
   return kCudaSuccess;
 }
 
+// memory_mutex held.
+void EndArray(Driver& driver, Array* array) {
+  DropTiles(driver, &array->tiles);
+  Array** at = &array->context->arrays;
+  while (*at != array) at = &(*at)->next;
+  *at = array->next;
+  if (array->charged != 0) driver.ledger().Give(array->card, array->charged, Kind::kArray);
+  driver.Delete(array);
+}
+
 }  // namespace
+
+void DropTiles(Driver& driver, Tile** tiles) {
+  while (*tiles != nullptr) {
+    Tile* const tile = *tiles;
+    *tiles = tile->next;
+    --tile->physical->mappings;
+    DropIfUnused(driver, tile->physical);
+    free(tile);
+  }
+}
+
+void EndArraysOf(Driver& driver, Context* context) {
+  while (context->arrays != nullptr) EndArray(driver, context->arrays);
+}
+
 }  // namespace hami::sim
 
 using namespace hami::sim;  // NOLINT: only exported C functions below
@@ -72,11 +110,40 @@ SIM_CUDA cuArray3DCreate_v2(Array** out, const CudaArray3dDescriptor* descriptor
   return MakeArray(driver, out, *descriptor);
 }
 
+// The forms of CUDA 3.1 count in 32 bits.
+struct ArrayDescriptorV1 {
+  uint32_t width, height;
+  int32_t format;
+  uint32_t channels;
+};
+struct Array3dDescriptorV1 {
+  uint32_t width, height, depth;
+  int32_t format;
+  uint32_t channels, flags;
+};
+
+SIM_CUDA cuArrayCreate(Array** out, const ArrayDescriptorV1* d) {
+  SIM_CUDA_CALL(cuArrayCreate);
+  SIM_CUDA_OUT(out);
+  SIM_CUDA_OUT(d);
+  return MakeArray(driver, out,
+                   CudaArray3dDescriptor{d->width, d->height, 0, d->format, d->channels, 0});
+}
+
+SIM_CUDA cuArray3DCreate(Array** out, const Array3dDescriptorV1* d) {
+  SIM_CUDA_CALL(cuArray3DCreate);
+  SIM_CUDA_OUT(out);
+  SIM_CUDA_OUT(d);
+  return MakeArray(
+      driver, out,
+      CudaArray3dDescriptor{d->width, d->height, d->depth, d->format, d->channels, d->flags});
+}
+
 SIM_CUDA cuArrayDestroy(Array* array) {
   SIM_CUDA_CALL(cuArrayDestroy);
+  MutexGuard guard(driver.memory_mutex);
   if (!IsLive(array)) return kCudaInvalidHandle;
-  driver.ledger().Give(array->card, array->charged, Kind::kArray);
-  driver.Delete(array);
+  EndArray(driver, array);
   return kCudaSuccess;
 }
 
@@ -105,9 +172,13 @@ struct MemoryRequirements {
 };
 constexpr size_t kAlignment = 512;
 
-void EndArray(Driver& driver, Array* array) {
-  driver.ledger().Give(array->card, array->charged, Kind::kArray);
-  driver.Delete(array);
+void EndLevels(Driver& driver, MipmappedArray* mipmap) {
+  MutexGuard guard(driver.memory_mutex);
+  DropTiles(driver, &mipmap->tiles);
+  for (unsigned level = 0; level < mipmap->count; ++level) {
+    if (IsLive(mipmap->levels[level])) EndArray(driver, mipmap->levels[level]);
+  }
+  driver.Delete(mipmap);
 }
 
 size_t Halved(size_t extent, unsigned times) {
@@ -145,8 +216,7 @@ SIM_CUDA cuMipmappedArrayCreate(MipmappedArray** out, const CudaArray3dDescripto
     shape.depth = Halved(shape.depth, level);
     const int code = MakeArray(driver, &mipmap->levels[level], shape);
     if (code != kCudaSuccess) {
-      for (unsigned made = 0; made < mipmap->count; ++made) EndArray(driver, mipmap->levels[made]);
-      driver.Delete(mipmap);
+      EndLevels(driver, mipmap);
       return code;
     }
     ++mipmap->count;
@@ -165,10 +235,7 @@ SIM_CUDA cuMipmappedArrayGetLevel(Array** out, MipmappedArray* mipmap, unsigned 
 SIM_CUDA cuMipmappedArrayDestroy(MipmappedArray* mipmap) {
   SIM_CUDA_CALL(cuMipmappedArrayDestroy);
   if (!IsLive(mipmap)) return kCudaInvalidHandle;
-  for (unsigned level = 0; level < mipmap->count; ++level) {
-    EndArray(driver, mipmap->levels[level]);
-  }
-  driver.Delete(mipmap);
+  EndLevels(driver, mipmap);
   return kCudaSuccess;
 }
 SIM_CUDA cuMipmappedArrayGetMemoryRequirements(MemoryRequirements* out, MipmappedArray* mipmap,
@@ -181,4 +248,85 @@ SIM_CUDA cuMipmappedArrayGetMemoryRequirements(MemoryRequirements* out, Mipmappe
     out->size += mipmap->levels[level]->charged;
   }
   return kCudaSuccess;
+}
+
+// Sparse arrays: which tile is where does not matter, what keeps memory alive does.
+struct ArrayMapInfo {
+  int32_t resource_type;  // 0 array, 1 mipmapped array
+  void* resource;
+  int32_t kind;  // of place
+  alignas(8) unsigned char place[32];
+  int32_t operation;  // 1 map, 2 unmap
+  int32_t handle_type;
+  Physical* physical;
+  uint64_t offset;
+  uint32_t devices, flags, reserved[2];
+};
+static_assert(sizeof(ArrayMapInfo) == 96 && offsetof(ArrayMapInfo, operation) == 56);
+
+namespace {
+
+constexpr int kMap = 1, kUnmap = 2;
+
+Tile** TilesOf(const ArrayMapInfo& info) {
+  if (info.resource_type == 0) {
+    auto* array = static_cast<Array*>(info.resource);
+    return IsLive(array) && (array->shape.flags & kSparseArray) != 0 ? &array->tiles : nullptr;
+  }
+  auto* mipmap = static_cast<MipmappedArray*>(info.resource);
+  const bool is_sparse = IsLive(mipmap) && (mipmap->levels[0]->shape.flags & kSparseArray) != 0;
+  return is_sparse ? &mipmap->tiles : nullptr;
+}
+
+// memory_mutex held.
+int MapTile(Driver& driver, const ArrayMapInfo& info) {
+  Tile** at = TilesOf(info);
+  if (at == nullptr || (info.operation != kMap && info.operation != kUnmap)) {
+    return kCudaInvalidValue;
+  }
+  if (info.operation == kMap && !IsLive(info.physical)) return kCudaInvalidValue;
+  while (*at != nullptr &&
+         ((*at)->kind != info.kind || memcmp((*at)->place, info.place, sizeof info.place) != 0)) {
+    at = &(*at)->next;
+  }
+  Tile* const there = *at;
+  if (there == nullptr && info.operation == kUnmap) return kCudaSuccess;
+  if (info.operation == kMap) ++info.physical->mappings;
+  if (there == nullptr) {
+    *at = static_cast<Tile*>(malloc(sizeof(Tile)));
+    if (*at == nullptr) return kCudaOutOfMemory;
+    (*at)->next = nullptr;
+    (*at)->kind = info.kind;
+    memcpy((*at)->place, info.place, sizeof info.place);
+    (*at)->physical = info.physical;
+    return kCudaSuccess;
+  }
+  --there->physical->mappings;
+  DropIfUnused(driver, there->physical);
+  there->physical = info.physical;
+  if (info.operation == kUnmap) {
+    *at = there->next;
+    free(there);
+  }
+  return kCudaSuccess;
+}
+
+int MapTiles(Driver& driver, const ArrayMapInfo* list, unsigned count) {
+  SIM_CUDA_OUT(list);
+  MutexGuard guard(driver.memory_mutex);
+  for (unsigned i = 0; i < count; ++i) {
+    if (const int code = MapTile(driver, list[i]); code != 0) return code;
+  }
+  return kCudaSuccess;
+}
+
+}  // namespace
+
+SIM_CUDA cuMemMapArrayAsync(ArrayMapInfo* list, unsigned count, CudaStream*) {
+  SIM_CUDA_CALL(cuMemMapArrayAsync);
+  return MapTiles(driver, list, count);
+}
+SIM_CUDA cuMemMapArrayAsync_ptsz(ArrayMapInfo* list, unsigned count, CudaStream*) {
+  SIM_CUDA_CALL(cuMemMapArrayAsync_ptsz);
+  return MapTiles(driver, list, count);
 }

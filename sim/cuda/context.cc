@@ -56,13 +56,7 @@ int RequireContext(Context** context) {
   return kCudaSuccess;
 }
 
-}  // namespace hami::sim
-
-using namespace hami::sim;  // NOLINT: only exported C functions below
-
-SIM_CUDA cuDevicePrimaryCtxRetain(Context** out, CudaDevice ordinal) {
-  SIM_CUDA_CALL(cuDevicePrimaryCtxRetain);
-  SIM_CUDA_OUT(out);
+int RetainPrimary(Driver& driver, CudaDevice ordinal, Context** context) {
   DeviceState* device = driver.device(ordinal);
   if (device == nullptr) return kCudaInvalidDevice;
   MutexGuard guard(driver.context_mutex);
@@ -72,18 +66,32 @@ SIM_CUDA cuDevicePrimaryCtxRetain(Context** out, CudaDevice ordinal) {
     device->primary->flags = device->primary_flags;
   }
   ++device->primary_users;
-  *out = device->primary;
+  *context = device->primary;
   return kCudaSuccess;
 }
 
-SIM_CUDA cuDevicePrimaryCtxRelease_v2(CudaDevice ordinal) {
-  SIM_CUDA_CALL(cuDevicePrimaryCtxRelease_v2);
+int ReleasePrimary(Driver& driver, CudaDevice ordinal) {
   DeviceState* device = driver.device(ordinal);
   if (device == nullptr) return kCudaInvalidDevice;
   MutexGuard guard(driver.context_mutex);
   if (device->primary_users == 0) return kCudaInvalidContext;
   if (--device->primary_users == 0) EndPrimary(driver, *device);
   return kCudaSuccess;
+}
+
+}  // namespace hami::sim
+
+using namespace hami::sim;  // NOLINT: only exported C functions below
+
+SIM_CUDA cuDevicePrimaryCtxRetain(Context** out, CudaDevice ordinal) {
+  SIM_CUDA_CALL(cuDevicePrimaryCtxRetain);
+  SIM_CUDA_OUT(out);
+  return RetainPrimary(driver, ordinal, out);
+}
+
+SIM_CUDA cuDevicePrimaryCtxRelease_v2(CudaDevice ordinal) {
+  SIM_CUDA_CALL(cuDevicePrimaryCtxRelease_v2);
+  return ReleasePrimary(driver, ordinal);
 }
 SIM_CUDA cuDevicePrimaryCtxRelease(CudaDevice ordinal) {
   return cuDevicePrimaryCtxRelease_v2(ordinal);

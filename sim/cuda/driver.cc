@@ -179,14 +179,16 @@ void Driver::ForgetManaged(Block* block) {
   if (*at != nullptr) *at = block->next_managed;
 }
 
-int Driver::MakeContext(CudaDevice ordinal, Context** made) {
+int Driver::MakeContext(CudaDevice ordinal, Context** made, bool is_part) {
   if (!ledger().Join()) {
     Complain("no slot for this process in %s", machine_.location().state);
     return kCudaUnknown;
   }
   const int index = devices_[ordinal].card;
-  const uint64_t bytes = card(index).context_bytes;
-  if (const int code = Charge(index, bytes, Kind::kContext); code != 0) return code;
+  const uint64_t bytes = is_part ? 0 : card(index).context_bytes;
+  if (bytes != 0) {
+    if (const int code = Charge(index, bytes, Kind::kContext); code != 0) return code;
+  }
   auto* context = New<Context>();
   if (context == nullptr) return kCudaOutOfMemory;
   context->charged = bytes;
@@ -226,8 +228,9 @@ void Driver::DestroyContext(Context* context) {
     MutexGuard guard(memory_mutex);
     while (context->blocks != nullptr) FreeBlock(context->blocks);
     EndModulesOf(*this, context);
+    EndArraysOf(*this, context);
   }
-  ledger().Give(context->card, context->charged, Kind::kContext);
+  if (context->charged != 0) ledger().Give(context->card, context->charged, Kind::kContext);
   Delete(context);
 }
 

@@ -74,6 +74,7 @@ struct Context : Tagged {
   uint64_t limits[16] = {1024, 1 << 20, 8 << 20};  // stack, printf FIFO, malloc heap
   Block* blocks = nullptr;
   struct Module* modules = nullptr;
+  struct Array* arrays = nullptr;
   uint32_t sm_count = 0;  // of a green context; 0: the whole card
   CudaStream legacy_stream;
   CudaStream thread_stream;
@@ -146,8 +147,9 @@ class Driver {
   // As much of a managed block as the card has room for; the rest stays on the host.
   int ChargeManaged(Block* block);
 
-  // A new context with the memory it takes, and its end with everything in it.
-  int MakeContext(CudaDevice device, Context** made);
+  // A new context with the memory it takes, and its end with everything in it. A part of another
+  // one takes none of its own.
+  int MakeContext(CudaDevice device, Context** made, bool is_part = false);
   void DestroyContext(Context* context);
   void FreeBlock(Block* block);  // memory_mutex held
 
@@ -234,6 +236,30 @@ void GiveToPool(Pool& pool, uint64_t size);
 
 // A context ends: its modules give their memory back; memory_mutex held.
 void EndModulesOf(Driver& driver, Context* context);
+
+// The same of its arrays.
+void EndArraysOf(Driver& driver, Context* context);
+
+// All of a context's items become another one's; memory_mutex held.
+template <class T>
+void MoveTo(Context* owner, T** from, T** to) {
+  while (*from != nullptr) {
+    T* item = *from;
+    *from = item->next;
+    item->context = owner;
+    item->next = *to;
+    if constexpr (requires { item->previous; }) {
+      item->previous = nullptr;
+      if (*to != nullptr) (*to)->previous = item;
+    }
+    *to = item;
+  }
+}
+void MoveModules(Context* from, Context* to);
+
+// One user more or less of a device's primary context.
+int RetainPrimary(Driver& driver, CudaDevice device, Context** context);
+int ReleasePrimary(Driver& driver, CudaDevice device);
 
 // Pools of the card give back what they need not keep: what a synchronisation does.
 void TrimPools(int card);

@@ -1,7 +1,10 @@
-// Green contexts: contexts that are promised a part of the card's multiprocessors. The promise is
-// kept as a number only: the simulated card runs one kernel at a time, on all of them.
+// Green contexts: parts of the primary context that are promised some of the card's
+// multiprocessors. The promise is kept as a number only: the simulated card runs one kernel at a
+// time, on all of them. A green context retains the primary one and takes nothing itself; what is
+// allocated under it is the primary's.
 #include <cstring>
 
+#include "sim/cuda/array.h"
 #include "sim/cuda/graph.h"
 
 namespace hami::sim {
@@ -26,6 +29,7 @@ struct GreenContext : Tagged {
   static constexpr uint32_t kTag = 0x4752454e;
   static constexpr int kList = 15;
   Context* context = nullptr;
+  Context* primary = nullptr;
 };
 
 namespace {
@@ -43,6 +47,13 @@ int Fill(DeviceResource* out, int type, uint32_t sm_count) {
 
 // Multiprocessors come in pairs, from Hopper on in eights.
 uint32_t GroupSize(const Card& card) { return card.cc_major >= 9 ? 8 : 2; }
+
+void LeaveToPrimary(Driver& driver, GreenContext* green) {
+  MutexGuard guard(driver.memory_mutex);
+  MoveTo(green->primary, &green->context->blocks, &green->primary->blocks);
+  MoveTo(green->primary, &green->context->arrays, &green->primary->arrays);
+  MoveModules(green->context, green->primary);
+}
 
 }  // namespace
 }  // namespace hami::sim
@@ -118,7 +129,11 @@ SIM_CUDA cuGreenCtxCreate(GreenContext** out, ResourceDescription* description, 
   }
   auto* green = driver.New<GreenContext>();
   if (green == nullptr) return kCudaOutOfMemory;
-  const int code = driver.MakeContext(ordinal, &green->context);
+  int code = RetainPrimary(driver, ordinal, &green->primary);
+  if (code == kCudaSuccess) {
+    code = driver.MakeContext(ordinal, &green->context, true);
+    if (code != kCudaSuccess) ReleasePrimary(driver, ordinal);
+  }
   if (code != kCudaSuccess) {
     driver.Delete(green);
     return code;
@@ -130,6 +145,11 @@ SIM_CUDA cuGreenCtxCreate(GreenContext** out, ResourceDescription* description, 
 SIM_CUDA cuGreenCtxDestroy(GreenContext* green) {
   SIM_CUDA_CALL(cuGreenCtxDestroy);
   if (!IsLive(green)) return kCudaInvalidContext;
+  const CudaDevice device = green->context->device;
+  if (IsLive(green->primary)) {
+    LeaveToPrimary(driver, green);
+    ReleasePrimary(driver, device);
+  }
   MutexGuard guard(driver.context_mutex);
   driver.DestroyContext(green->context);
   driver.Delete(green);

@@ -1,7 +1,10 @@
 // Modules and functions. No code is loaded: a function is its duration in nanoseconds, which its
 // name may give ("k_250us_anything"); any image is accepted. A module takes `module_kib` of its
-// card, or what its image says in its first bytes: "fakegpu-module kib=65536".
+// card, or what its image says: a linked cubin by its sections, any other one in its first bytes,
+// "fakegpu-module kib=65536".
+#include <elf.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -13,8 +16,9 @@ namespace hami::sim {
 struct Module : Tagged {
   static constexpr uint32_t kTag = 0x4d4f4455;
   static constexpr int kList = 6;
-  Context* context = nullptr;  // that it is loaded into; null: a library no context has used yet
-  uint64_t kib = 0;
+  Context* context = nullptr;  // that it is loaded into; null: a library that no context uses
+  bool is_library = false;     // outlives its context
+  uint64_t bytes = 0;
   uint64_t charged = 0;
   Module* next = nullptr;  // of the same context
 };
@@ -46,27 +50,61 @@ int FunctionNamed(Driver& driver, const char* name, void** function) {
 }
 
 constexpr uint64_t kByCard = ~uint64_t{0};
-constexpr size_t kImageHead = 48;
+constexpr int kInvalidImage = 200, kFileNotFound = 301;
+constexpr uint16_t kCudaMachine = 190;
 
-// Size in KiB that an image names, kByCard for any other image.
+bool IsCubin(const char* image) {
+  if (memcmp(image, ELFMAG, SELFMAG) != 0) return false;
+  const auto* head = reinterpret_cast<const Elf64_Ehdr*>(image);
+  return head->e_machine == kCudaMachine && head->e_type == ET_EXEC;
+}
+
+// Every section that is loaded but for those that kernels have memory of their own for.
+uint64_t CubinBytes(const char* image) {
+  const auto* head = reinterpret_cast<const Elf64_Ehdr*>(image);
+  const auto* sections = reinterpret_cast<const Elf64_Shdr*>(image + head->e_shoff);
+  const char* names = image + sections[head->e_shstrndx].sh_offset;
+  uint64_t end = 0;
+  for (const Elf64_Shdr* s = sections; s != sections + head->e_shnum; ++s) {
+    const char* name = names + s->sh_name;
+    if ((s->sh_flags & SHF_ALLOC) == 0 || strncmp(name, ".nv.shared", 10) == 0 ||
+        strncmp(name, ".nv.local", 9) == 0) {
+      continue;
+    }
+    if (s->sh_addralign > 1) end = (end + s->sh_addralign - 1) / s->sh_addralign * s->sh_addralign;
+    end += s->sh_size;
+  }
+  return end;
+}
+
+// Bytes that an image asks for, kByCard if it does not tell.
 uint64_t SizeOf(const char* image) {
   constexpr char kMark[] = "fakegpu-module kib=";
+  if (IsCubin(image)) return CubinBytes(image);
   if (strncmp(image, kMark, sizeof kMark - 1) != 0) return kByCard;
   uint64_t kib = 0;
   for (const char* at = image + sizeof kMark - 1; *at >= '0' && *at <= '9' && kib < 1 << 30; ++at) {
     kib = kib * 10 + static_cast<uint64_t>(*at - '0');
   }
-  return kib;
+  return kib << 10;
 }
 
-int ReadHead(const char* path, char (&head)[kImageHead]) {
-  memset(head, 0, sizeof head);
+int SizeOfFile(const char* path, uint64_t* bytes) {
   const int fd = open(path, O_RDONLY | O_CLOEXEC);
-  constexpr int kFileNotFound = 301;
   if (fd < 0) return kFileNotFound;
-  const ssize_t n = read(fd, head, sizeof head - 1);
+  const off_t end = lseek(fd, 0, SEEK_END);
+  const auto length = end > 0 ? static_cast<uint64_t>(end) : 0;
+  void* image = end > 0 ? mmap(nullptr, length, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
   close(fd);
-  return n < 0 ? kFileNotFound : kCudaSuccess;
+  *bytes = kByCard;
+  if (image == MAP_FAILED) return kCudaSuccess;
+  const auto* head = static_cast<const Elf64_Ehdr*>(image);
+  const bool whole =
+      !IsCubin(static_cast<const char*>(image)) ||
+      (head->e_shoff < length && head->e_shnum * sizeof(Elf64_Shdr) <= length - head->e_shoff);
+  if (whole) *bytes = SizeOf(static_cast<const char*>(image));
+  munmap(image, length);
+  return whole ? kCudaSuccess : kInvalidImage;
 }
 
 // Into the context, unless it is in one already.
@@ -74,7 +112,7 @@ int LoadInto(Driver& driver, Module* module, Context* context) {
   MutexGuard guard(driver.memory_mutex);
   if (module->context != nullptr) return kCudaSuccess;
   const Card& card = driver.card(context->card);
-  const uint64_t bytes = module->kib == kByCard ? card.module_bytes : module->kib << 10;
+  const uint64_t bytes = module->bytes == kByCard ? card.module_bytes : module->bytes;
   if (bytes != 0) {
     if (const int code = driver.Charge(context->card, bytes, Kind::kModule); code != 0) return code;
   }
@@ -85,13 +123,13 @@ int LoadInto(Driver& driver, Module* module, Context* context) {
   return kCudaSuccess;
 }
 
-int MakeModule(Driver& driver, Module** out, const char* image) {
+int MakeModule(Driver& driver, Module** out, uint64_t bytes) {
   SIM_CUDA_CONTEXT();
   SIM_CUDA_OUT(out);
   SIM_CUDA_UNSAFE();
   auto* module = driver.New<Module>();
   if (module == nullptr) return kCudaOutOfMemory;
-  module->kib = SizeOf(image);
+  module->bytes = bytes;
   if (const int code = LoadInto(driver, module, context); code != 0) {
     driver.Delete(module);
     return code;
@@ -101,12 +139,13 @@ int MakeModule(Driver& driver, Module** out, const char* image) {
 }
 
 // A library is loaded into the first context that is current when somebody uses it.
-int MakeLibrary(Driver& driver, Module** out, const char* image) {
+int MakeLibrary(Driver& driver, Module** out, uint64_t bytes) {
   SIM_CUDA_OUT(out);
   SIM_CUDA_UNSAFE();
   auto* library = driver.New<Module>();
   if (library == nullptr) return kCudaOutOfMemory;
-  library->kib = SizeOf(image);
+  library->is_library = true;
+  library->bytes = bytes;
   Context* context = CurrentContext();
   if (IsLive(context)) {
     if (const int code = LoadInto(driver, library, context); code != 0) {
@@ -140,6 +179,8 @@ int EndModule(Driver& driver, Module* module) {
 
 }  // namespace
 
+void MoveModules(Context* from, Context* to) { MoveTo(to, &from->modules, &to->modules); }
+
 void EndModulesOf(Driver& driver, Context* context) {
   while (context->modules != nullptr) {
     Module* module = context->modules;
@@ -147,7 +188,9 @@ void EndModulesOf(Driver& driver, Context* context) {
     if (module->charged != 0) {
       driver.ledger().Give(context->card, module->charged, Kind::kModule);
     }
-    driver.Delete(module);
+    module->context = nullptr;
+    module->charged = 0;
+    if (!module->is_library) driver.Delete(module);
   }
 }
 }  // namespace hami::sim
@@ -157,24 +200,24 @@ using namespace hami::sim;  // NOLINT: only exported C functions below
 SIM_CUDA cuModuleLoad(Module** out, const char* path) {
   SIM_CUDA_CALL(cuModuleLoad);
   SIM_CUDA_OUT(path);
-  char head[kImageHead];
-  if (const int code = ReadHead(path, head); code != 0) return code;
-  return MakeModule(driver, out, head);
+  uint64_t bytes = 0;
+  if (const int code = SizeOfFile(path, &bytes); code != 0) return code;
+  return MakeModule(driver, out, bytes);
 }
 SIM_CUDA cuModuleLoadData(Module** out, const void* image) {
   SIM_CUDA_CALL(cuModuleLoadData);
   SIM_CUDA_OUT(image);
-  return MakeModule(driver, out, static_cast<const char*>(image));
+  return MakeModule(driver, out, SizeOf(static_cast<const char*>(image)));
 }
 SIM_CUDA cuModuleLoadDataEx(Module** out, const void* image, unsigned, void*, void*) {
   SIM_CUDA_CALL(cuModuleLoadDataEx);
   SIM_CUDA_OUT(image);
-  return MakeModule(driver, out, static_cast<const char*>(image));
+  return MakeModule(driver, out, SizeOf(static_cast<const char*>(image)));
 }
 SIM_CUDA cuModuleLoadFatBinary(Module** out, const void* image) {
   SIM_CUDA_CALL(cuModuleLoadFatBinary);
   SIM_CUDA_OUT(image);
-  return MakeModule(driver, out, static_cast<const char*>(image));
+  return MakeModule(driver, out, SizeOf(static_cast<const char*>(image)));
 }
 SIM_CUDA cuModuleUnload(Module* module) {
   SIM_CUDA_CALL(cuModuleUnload);
@@ -196,15 +239,15 @@ SIM_CUDA cuLibraryLoadData(Module** out, const void* image, void*, void*, unsign
                            unsigned) {
   SIM_CUDA_CALL(cuLibraryLoadData);
   SIM_CUDA_OUT(image);
-  return MakeLibrary(driver, out, static_cast<const char*>(image));
+  return MakeLibrary(driver, out, SizeOf(static_cast<const char*>(image)));
 }
 SIM_CUDA cuLibraryLoadFromFile(Module** out, const char* path, void*, void*, unsigned, void*, void*,
                                unsigned) {
   SIM_CUDA_CALL(cuLibraryLoadFromFile);
   SIM_CUDA_OUT(path);
-  char head[kImageHead];
-  if (const int code = ReadHead(path, head); code != 0) return code;
-  return MakeLibrary(driver, out, head);
+  uint64_t bytes = 0;
+  if (const int code = SizeOfFile(path, &bytes); code != 0) return code;
+  return MakeLibrary(driver, out, bytes);
 }
 SIM_CUDA cuLibraryUnload(Module* library) {
   SIM_CUDA_CALL(cuLibraryUnload);

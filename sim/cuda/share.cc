@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <cstring>
 
 #include "sim/cuda/vmm.h"
@@ -350,7 +351,16 @@ SIM_CUDA cuMulticastAddDevice(Physical* object, CudaDevice ordinal) {
 
 namespace {
 
-// Bindings are checked, not kept: nothing reads or writes through them.
+// Nothing reads or writes through a binding; it keeps the memory alive.
+int Bind(Physical* object, size_t offset, size_t size, Physical* memory) {
+  auto* bound = static_cast<Bound*>(malloc(sizeof(Bound)));
+  if (bound == nullptr) return kCudaOutOfMemory;
+  *bound = {offset, size, memory, object->bound};
+  object->bound = bound;
+  ++memory->mappings;
+  return kCudaSuccess;
+}
+
 int CheckBind(const Physical* object, size_t offset, size_t size, uint64_t flags) {
   if (!IsLive(object) || !object->is_multicast || flags != 0 || size == 0 ||
       offset % kMulticastGranularity != 0 || size % kMulticastGranularity != 0 ||
@@ -371,21 +381,33 @@ SIM_CUDA cuMulticastBindMem(Physical* object, size_t offset, Physical* memory, s
   if (const int code = CheckBind(object, offset, size, flags); code != 0) return code;
   const bool fits = IsLive(memory) && !memory->is_multicast && memory->card >= 0 &&
                     size <= memory->size && memory_offset <= memory->size - size;
-  return fits ? kCudaSuccess : kCudaInvalidValue;
+  return fits ? Bind(object, offset, size, memory) : kCudaInvalidValue;
 }
 SIM_CUDA cuMulticastBindAddr(Physical* object, size_t offset, DevicePointer address, size_t size,
                              uint64_t flags) {
   SIM_CUDA_CALL(cuMulticastBindAddr);
   MutexGuard guard(driver.memory_mutex);
   if (const int code = CheckBind(object, offset, size, flags); code != 0) return code;
-  const Block* block = driver.addresses().Find(address);
-  const bool fits = block != nullptr && block->kind != BlockKind::kHost &&
-                    size <= block->size - (address - block->base);
-  return fits ? kCudaSuccess : kCudaInvalidValue;
+  Physical* const memory = MappedAt(driver, address, size);
+  return memory != nullptr ? Bind(object, offset, size, memory) : kCudaInvalidValue;
 }
 SIM_CUDA cuMulticastUnbind(Physical* object, CudaDevice ordinal, size_t offset, size_t size) {
   SIM_CUDA_CALL(cuMulticastUnbind);
-  if (driver.device(ordinal) == nullptr) return kCudaInvalidDevice;
+  const DeviceState* device = driver.device(ordinal);
+  if (device == nullptr) return kCudaInvalidDevice;
   MutexGuard guard(driver.memory_mutex);
-  return CheckBind(object, offset, size, 0);
+  if (const int code = CheckBind(object, offset, size, 0); code != 0) return code;
+  for (Bound** at = &object->bound; *at != nullptr;) {
+    Bound* const bound = *at;
+    const bool inside = bound->offset >= offset && bound->offset + bound->size <= offset + size;
+    if (!inside || bound->physical->card != device->card) {
+      at = &bound->next;
+      continue;
+    }
+    *at = bound->next;
+    --bound->physical->mappings;
+    DropIfUnused(driver, bound->physical);
+    free(bound);
+  }
+  return kCudaSuccess;
 }

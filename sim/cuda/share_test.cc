@@ -244,7 +244,7 @@ TEST_F(ShareTest, MulticastObjectsTakeNoMemory) {
   });
 }
 
-TEST_F(ShareTest, AGreenContextTakesAContextsMemoryAndTellsItsShare) {
+TEST_F(ShareTest, AGreenContextIsAPartOfThePrimaryAndTellsItsShare) {
   WriteCards("cards: [{model: Tesla T4, memory_mib: 1000, context_mib: 100, sm_count: 40}]\n");
   InChild([] {
     Cuda cuda;
@@ -261,12 +261,70 @@ TEST_F(ShareTest, AGreenContextTakesAContextsMemoryAndTellsItsShare) {
     void *description = nullptr, *green = nullptr, *context = nullptr, *stream = nullptr;
     CHILD_CHECK(cuda("cuDevResourceGenerateDesc", &description, &parts[0], 1u) == 0);
     CHILD_CHECK(cuda("cuGreenCtxCreate", &green, description, 0, 1u) == 0);
-    CHILD_CHECK(cuda.FreeBytes() == 800 * kMiB);
+    CHILD_CHECK(cuda.FreeBytes() == 900 * kMiB);
     CHILD_CHECK(cuda("cuCtxFromGreenCtx", &context, green) == 0);
     CHILD_CHECK(cuda("cuCtxGetDevResource", context, &rest, 1) == 0 && rest.sm_count == 16);
     CHILD_CHECK(cuda("cuGreenCtxStreamCreate", &stream, green, 1u, 0) == 0);
     CHILD_CHECK(cuda("cuStreamSynchronize", stream) == 0);
-    CHILD_CHECK(cuda("cuGreenCtxDestroy", green) == 0 && cuda.FreeBytes() == 900 * kMiB);
+    uint64_t pointer = 0;
+    CHILD_CHECK(cuda("cuCtxPushCurrent_v2", context) == 0 && cuda.Alloc(kMiB, &pointer) == 0);
+    CHILD_CHECK(cuda("cuCtxPopCurrent_v2", &context) == 0);
+    CHILD_CHECK(cuda("cuGreenCtxDestroy", green) == 0 && cuda.FreeBytes() == 899 * kMiB);
+    CHILD_CHECK(cuda("cuMemFree_v2", pointer) == 0 && cuda.FreeBytes() == 900 * kMiB);
+    CHILD_CHECK(cuda("cuGreenCtxCreate", &green, description, 0, 1u) == 0);
+    CHILD_CHECK(cuda("cuDevicePrimaryCtxRelease_v2", 0) == 0);  // the green one still uses it
+    CHILD_CHECK(cuda("cuMemAlloc_v2", &pointer, size_t{1}) == 0);
+    CHILD_CHECK(cuda("cuGreenCtxDestroy", green) == 0);
+    CHILD_CHECK(cuda("cuMemAlloc_v2", &pointer, size_t{1}) != 0);
+    return 0;
+  });
+}
+
+TEST_F(ShareTest, SparseArraysKeepTheBlocksThatAreMappedIntoThem) {
+  WriteCards(kOneCard);
+  InChild([] {
+    Cuda cuda;
+    struct MapInfo {
+      int32_t resource_type = 0;
+      void* resource = nullptr;
+      int32_t kind = 0;
+      alignas(8) uint32_t place[8] = {};
+      int32_t operation = 1, handle_type = 0;
+      uint64_t handle = 0, offset = 0;
+      uint32_t devices = 1, flags = 0, reserved[2] = {};
+    } info;
+    static_assert(sizeof info == 96);
+    const CudaAllocationProperties properties = {1, 0, {1, 0}, nullptr, {}};
+    const CudaArray3dDescriptor shape = {1 << 20, 1 << 10, 0, 0x20, 1, 0x40};
+    const auto free = [&] { return cuda.FreeBytes() / kMiB; };
+    CHILD_CHECK(cuda("cuArray3DCreate_v2", &info.resource, &shape) == 0 && free() == 900);
+    for (uint32_t i = 0; i < 2; ++i) {
+      CHILD_CHECK(cuda("cuMemCreate", &info.handle, size_t{10 * kMiB}, &properties, 0ull) == 0);
+      info.place[2] = i;
+      CHILD_CHECK(cuda("cuMemMapArrayAsync", &info, 1u, kNull) == 0);
+      CHILD_CHECK(cuda("cuMemRelease", info.handle) == 0);
+    }
+    CHILD_CHECK(free() == 880);
+    info.operation = 2;
+    CHILD_CHECK(cuda("cuMemMapArrayAsync_ptsz", &info, 1u, kNull) == 0 && free() == 890);
+    CHILD_CHECK(cuda("cuArrayDestroy", info.resource) == 0 && free() == 900);
+    return 0;
+  });
+}
+
+TEST_F(ShareTest, AContextTakesItsArraysWithIt) {
+  WriteCards(kOneCard);
+  InChild([] {
+    Cuda cuda;
+    const uint32_t old_shape[] = {1024, 1024, 0x20, 1};
+    const CudaArray3dDescriptor shape = {1024, 1024, 0, 0x20, 1, 0};
+    void *context = nullptr, *array = nullptr, *mipmap = nullptr;
+    CHILD_CHECK(cuda("cuCtxCreate_v2", &context, 0u, 0) == 0 && cuda.FreeBytes() == 800 * kMiB);
+    CHILD_CHECK(cuda("cuArrayCreate", &array, &old_shape[0]) == 0);
+    CHILD_CHECK(cuda.FreeBytes() == 796 * kMiB);
+    CHILD_CHECK(cuda("cuMipmappedArrayCreate", &mipmap, &shape, 99u) == 0);
+    CHILD_CHECK(cuda("cuCtxDestroy_v2", context) == 0);
+    CHILD_CHECK(cuda.FreeBytes() == 900 * kMiB);
     return 0;
   });
 }

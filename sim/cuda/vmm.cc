@@ -15,13 +15,6 @@ namespace {
 
 constexpr uint64_t kGranularity = 2 << 20;
 
-// memory_mutex held.
-void DropIfUnused(Driver& driver, Physical* physical) {
-  if (physical->handles != 0 || physical->mappings != 0) return;
-  if (physical->charged != 0) driver.ledger().Give(physical->card, physical->charged, Kind::kVmm);
-  driver.Delete(physical);
-}
-
 // The reserved range that holds [address, address + size); null if none. memory_mutex held.
 Block* FindRange(Driver& driver, uint64_t address, uint64_t size) {
   Block* block = driver.addresses().Find(address);
@@ -30,6 +23,19 @@ Block* FindRange(Driver& driver, uint64_t address, uint64_t size) {
 }
 
 }  // namespace
+
+void DropIfUnused(Driver& driver, Physical* physical) {
+  if (physical->handles != 0 || physical->mappings != 0) return;
+  while (physical->bound != nullptr) {
+    Bound* const bound = physical->bound;
+    physical->bound = bound->next;
+    --bound->physical->mappings;
+    DropIfUnused(driver, bound->physical);
+    free(bound);
+  }
+  if (physical->charged != 0) driver.ledger().Give(physical->card, physical->charged, Kind::kVmm);
+  driver.Delete(physical);
+}
 
 bool IsMapped(const Block& range, uint64_t address, uint64_t size) {
   for (const Mapping* m = range.mappings; m != nullptr && size != 0; m = m->next) {
@@ -40,6 +46,14 @@ bool IsMapped(const Block& range, uint64_t address, uint64_t size) {
     size -= here;
   }
   return size == 0;
+}
+
+Physical* MappedAt(Driver& driver, uint64_t address, uint64_t size) {
+  const Block* range = FindRange(driver, address, size);
+  for (Mapping* m = range == nullptr ? nullptr : range->mappings; m != nullptr; m = m->next) {
+    if (address >= m->address && address + size <= m->address + m->size) return m->physical;
+  }
+  return nullptr;
 }
 
 }  // namespace hami::sim

@@ -17,10 +17,25 @@ struct Physical : Tagged {
   int mappings = 0;
   bool is_multicast = false;
   uint32_t wanted_devices = 0, devices = 0;  // of a multicast object: how many, bit per device
+  struct Bound* bound = nullptr;             // of a multicast object: what is bound to it
   CudaAllocationProperties properties = {};
 };
 
+// Ends it if nothing refers to it any more; memory_mutex held.
+void DropIfUnused(Driver& driver, Physical* physical);
+
 // Whether [address, address + size) of a reserved range is mapped throughout; memory_mutex held.
 bool IsMapped(const Block& range, uint64_t address, uint64_t size);
+
+// The physical memory that [address, address + size) is mapped to; null if none is, throughout;
+// memory_mutex held.
+Physical* MappedAt(Driver& driver, uint64_t address, uint64_t size);
+
+// Memory that is bound to a multicast object, which keeps it alive.
+struct Bound {
+  size_t offset, size;
+  Physical* physical;
+  Bound* next;
+};
 
 }  // namespace hami::sim

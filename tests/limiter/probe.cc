@@ -30,15 +30,21 @@
 #include <thread>
 #include <vector>
 
+#include "limiter/hook/test_cubin.h"
+#include "tests/limiter/capture_probe.h"
 #include "tests/limiter/linker_probe.h"
+#include "tests/limiter/module_probe.h"
+#include "tests/limiter/path_probe.h"
+#include "tests/limiter/probe_call.h"
+#include "tests/limiter/share_probe.h"
 #include "tests/limiter/view_probe.h"
 
 namespace {
 
-using Args = std::vector<std::string>;
-
 void* cuda = nullptr;
 void* nvml = nullptr;
+
+}  // namespace
 
 void* Symbol(const std::string& name) {
   void*& library = name.compare(0, 4, "nvml") == 0 ? nvml : cuda;
@@ -48,13 +54,7 @@ void* Symbol(const std::string& name) {
   return library == nullptr ? nullptr : dlsym(library, name.c_str());
 }
 
-template <class... Types>
-int Call(const std::string& name, Types... arguments) {
-  const auto function = reinterpret_cast<int (*)(Types...)>(Symbol(name));
-  return function == nullptr ? -1000 : function(arguments...);
-}
-
-uint64_t Number(const std::string& text) { return strtoull(text.c_str(), nullptr, 0); }
+namespace {
 
 struct Prop {
   int type = 1, handle_types = 0, location_type = 1, location_id = 0;
@@ -73,11 +73,6 @@ struct PoolProps {
   size_t max_size = 0;
   uint8_t reserved[56] = {};
 };
-
-std::string Answer(int result) { return std::to_string(result); }
-std::string Answer(int result, uint64_t value) {
-  return std::to_string(result) + " " + std::to_string(value);
-}
 
 std::string Context(const Args& a) {
   const int device = a.size() > 1 ? static_cast<int>(Number(a[1])) : 0;
@@ -285,9 +280,13 @@ std::string Capture(const Args& a) {
 }
 
 // ctxstress <seconds> <threads>: threads retain the primary context, allocate under it, and release
-// it, so that it ends and begins again and again under its one handle.
+// it, so that it ends and begins again and again under its one handle, as do addresses, arrays and
+// modules that it takes with it.
 std::string ContextStress(const Args& a) {
   const double seconds = atof(a[1].c_str());
+  const Shape shape{1024, 0, 0, 0x20, 1, 0};
+  const std::string cubin = hami::limiter::testing::CubinOf(65536);
+  const auto* const image = static_cast<const void*>(cubin.data());
   std::atomic<uint64_t> retained{0}, failed{0};
   std::vector<std::thread> workers;
   timespec start;
@@ -298,7 +297,7 @@ std::string ContextStress(const Args& a) {
       while (static_cast<double>(now.tv_sec - start.tv_sec) +
                  static_cast<double>(now.tv_nsec - start.tv_nsec) / 1e9 <
              seconds) {
-        void* context = nullptr;
+        void *context = nullptr, *made = nullptr;
         unsigned long long pointer = 0;
         if (Call("cuDevicePrimaryCtxRetain", &context, 0) != 0) {
           ++failed;
@@ -306,6 +305,8 @@ std::string ContextStress(const Args& a) {
         }
         Call("cuCtxSetCurrent", context);
         if (Call("cuMemAlloc_v2", &pointer, size_t{4096}) != 0) ++failed;
+        if (Call("cuArray3DCreate_v2", &made, &shape) != 0) ++failed;
+        if (Call("cuModuleLoadData", &made, image) != 0) ++failed;
         if (Call("cuDevicePrimaryCtxRelease_v2", 0) != 0) ++failed;
         ++retained;
         clock_gettime(CLOCK_MONOTONIC, &now);
@@ -527,12 +528,7 @@ std::string Nanoseconds(const Args& a) {
   return std::to_string(ns / static_cast<double>(rounds));
 }
 
-template <class... Types>
-std::string Made(const char* name, Types... arguments) {
-  unsigned long long value = 0;
-  const int result = Call(name, &value, arguments...);
-  return Answer(result, value);
-}
+}  // namespace
 
 std::string Execute(const std::string& line) {
   std::istringstream in(line);
@@ -602,6 +598,7 @@ std::string Execute(const std::string& line) {
   if (c == "endmipmap") return Answer(Call("cuMipmappedArrayDestroy", p(1)));
   if (c == "graph") return Graph(a);
   if (c == "capture") return Capture(a);
+  if (c == "captured") return Captured(a);
   if (c == "instantiate") return Instantiate(a);
   if (c == "glaunch") return Answer(Call("cuGraphLaunch", p(1), static_cast<void*>(nullptr)));
   if (c == "glaunchptsz")
@@ -636,9 +633,14 @@ std::string Execute(const std::string& line) {
     execl("/proc/self/exe", "limiter_probe", nullptr);
   }
   if (c == "closeregion") return CloseRegion();
+  if (const auto answer = ExecutePath(a, line)) return *answer;
+  if (const auto answer = ExecuteModule(a)) return *answer;
+  if (const auto answer = ExecuteShare(a)) return *answer;
   const std::string viewed = View(a);
   return viewed.empty() ? "unknown command" : viewed;
 }
+
+namespace {
 
 std::string Fork(const std::string& commands) {
   fflush(stdout);
