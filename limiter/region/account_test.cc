@@ -15,13 +15,13 @@ struct Books {
   std::unique_ptr<HamiRegion> region = std::make_unique<HamiRegion>();
   Account<>::Words Of(unsigned slot) {
     HamiExtSlot& ext = region->ext.slots[slot];
-    ext.state = HAMI_SLOT_LIVE;
+    Account<>::StoreState(ext, HAMI_SLOT_LIVE);
     return {&region->ext.header, &region->ext.header.devices[0], &ext.device[0], &ext.pending[0],
             &region->v1.procs[slot].used[0]};
   }
   uint64_t Used() { return BytesOf(region->ext.header.devices[0].used_total); }
   bool Repair() {
-    region->v1.proc_num = 8;
+    Account<>::RaiseSlotCount(*region, 8);
     return Account<>::Repair(*region, 0).lowered;
   }
 };
