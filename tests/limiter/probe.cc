@@ -29,6 +29,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/limiter/lifecycle_probe.h"
 #include "tests/limiter/linker_probe.h"
 
 namespace {
@@ -628,7 +629,9 @@ std::string Execute(const std::string& line) {
     execl("/proc/self/exe", "limiter_probe", nullptr);
   }
   if (c == "closeregion") return CloseRegion();
-  return "unknown command";
+  const std::string loaded = lifecycle::Load(a);
+  const std::string lived = loaded.empty() ? lifecycle::Live(a, line, &Execute) : loaded;
+  return lived.empty() ? "unknown command" : lived;
 }
 
 std::string Fork(const std::string& commands) {
