@@ -17,6 +17,9 @@ using region::Attachment;
 constexpr uint64_t kInFlightWaitNs = 500'000'000;
 constexpr uint64_t kUnsizedWaitNs = 60'000'000'000;
 constexpr uint64_t kLongestNapNs = 1'000'000;
+// How long for books that others blur: they finish an operation, or give back a dead one's slot.
+// They may be stopped, and a child that the dead one left behind keeps the slot while it lives.
+constexpr uint64_t kBlurWaitNs = 20'000'000;
 
 constexpr uint64_t kLinesAtOnce = 32;
 
@@ -32,15 +35,14 @@ struct Request {
   uint64_t already = 0;  // reserved before by the same operation, hence in flight itself
 };
 
-// Whether the request would fit if everything that others have begun and not finished failed.
-bool MayFitLater(Attachment& own, const Request& request) {
+// Whether the request would fit without `doubtful` of the bytes in use.
+bool WouldFitWithout(Attachment& own, const Request& request, uint64_t doubtful) {
   const auto [device, bytes, already] = request;
   const uint64_t limit = own.MemoryLimit(device);
-  const uint64_t all = own.InFlight(device);
-  const uint64_t in_flight = all > already ? all - already : 0;
+  doubtful = doubtful > already ? doubtful - already : 0;
   const uint64_t used = own.Used(device);
-  const uint64_t least = used > in_flight ? used - in_flight : 0;
-  return in_flight != 0 && bytes <= limit && least <= limit - bytes;
+  const uint64_t least = used > doubtful ? used - doubtful : 0;
+  return doubtful != 0 && bytes <= limit && least <= limit - bytes;
 }
 
 // Only requests that hold nothing wait long, or two could wait for one another.
@@ -59,11 +61,15 @@ bool WithEveryRelief(Attachment& own, const Request& request, Attempt attempt) {
   const uint64_t start = sys::NowNs(CLOCK_MONOTONIC);
   uint64_t nap_ns = 20'000;
   while (true) {
-    own.Settle(request.device);
+    const uint64_t blurred = own.Settle(request.device);
     if (attempt()) return true;
     if (Relieve(request.device) && attempt()) return true;
     const uint64_t waited = sys::NowNs(CLOCK_MONOTONIC) - start;
-    if (waited >= LongestWaitNs(request) || !MayFitLater(own, request)) return attempt();
+    const uint64_t longest = LongestWaitNs(request);
+    const bool wait =
+        (waited < kBlurWaitNs && WouldFitWithout(own, request, blurred)) ||
+        (waited < longest && WouldFitWithout(own, request, own.InFlight(request.device)));
+    if (!wait) return attempt();
     sys::SleepNs(nap_ns);
     nap_ns = nap_ns * 2 < kLongestNapNs ? nap_ns * 2 : kLongestNapNs;
   }

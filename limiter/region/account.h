@@ -9,8 +9,8 @@
 //
 // Every function may be called by any thread of any process that maps the region; slot words are
 // written by threads of the slot's owner only (or by its reaper once it is dead). Step::At is
-// called before each access to a shared word: nothing in the library, a scheduler in the model
-// test.
+// called before each access to a shared word, Step::Known with all that a loop has learned so far:
+// nothing in the library, a scheduler in the model test.
 #pragma once
 
 #include <atomic>
@@ -22,6 +22,8 @@ namespace hami::limiter::region {
 
 struct NoStep {
   static void At(const void*) {}
+  template <class... Values>
+  static void Known(Values...) {}
 };
 
 // Requests of this size and above cannot be real memory and would spoil the tags.
@@ -95,17 +97,22 @@ class Account {
     Subtract(*words.pending, bytes);
   }
 
-  // Upper bound of what slot `slot` holds on `device` while used_total does not change.
-  static uint64_t SlotSum(HamiExtSlot& slot, unsigned device) {
+  // Upper bound of what a slot holds on a device while used_total does not change, and how much of
+  // it belongs to operations under way, which may be in there twice.
+  struct Sum {
+    uint64_t bytes = 0, under_way = 0;
+  };
+  static Sum SlotSum(HamiExtSlot& slot, unsigned device) {
     uint64_t first = 0, second = 0, held = 0;
     for (int attempt = 0; attempt < kReadAttempts; ++attempt) {
       first = Load(slot.pending[device]);
       held = 0;
       for (uint64_t& bytes : slot.device[device].bytes) held += Load(bytes);
       second = Load(slot.pending[device]);
-      if (first == second) return held + BytesOf(first);
+      if (first == second) return {held + BytesOf(first), BytesOf(first)};
     }
-    return held + BytesOf(first) + BytesOf(second);
+    const uint64_t pending = BytesOf(first) + BytesOf(second);
+    return {held + pending, pending};
   }
 
   static uint64_t SlotPending(HamiExtSlot& slot, unsigned device) {
@@ -119,27 +126,53 @@ class Account {
     constexpr int32_t kMost = HAMI_EXT_SLOTS;
     return static_cast<unsigned>(count < 0 ? 0 : count > kMost ? kMost : count);
   }
+  static void RaiseSlotCount(HamiRegion& region, int32_t least) {
+    std::atomic_ref count(region.v1.proc_num);
+    Step::At(&region.v1.proc_num);
+    int32_t seen = count.load();
+    while (seen < least) {
+      Step::At(&region.v1.proc_num);
+      if (count.compare_exchange_strong(seen, least)) return;
+    }
+  }
 
   // Lowers a total that dead processes left too high to the sum of the slots. The tag in the total
   // tells that nobody changed it since it was read; whatever it includes was announced in a slot
-  // before, so everything else is read after it, the number of slots too. True: it was lowered.
-  static bool Repair(HamiRegion& region, unsigned index) {
+  // before, so everything else is read after it, the number of slots too. A slot that is being
+  // reaped has no owner any more, however long its reaper takes. By the bytes of operations under
+  // way the total may still be too high.
+  struct Repaired {
+    bool lowered;
+    uint64_t under_way;
+  };
+  static Repaired Repair(HamiRegion& region, unsigned index) {
     HamiExtDevice& device = region.ext.header.devices[index];
     uint64_t seen = Load(device.used_total);
+    Sum sum;
     for (int attempt = 0; attempt < kReadAttempts; ++attempt) {
-      uint64_t sum = 0;
+      sum = {};
       const unsigned count = SlotCount(region);
       for (unsigned i = 0; i < count; ++i) {
+        Step::Known(seen, count, i, sum.bytes, sum.under_way);
         HamiExtSlot& slot = region.ext.slots[i];
-        if (LoadState(slot) != HAMI_SLOT_FREE) sum += SlotSum(slot, index);
+        const uint32_t state = LoadState(slot);
+        if (state != HAMI_SLOT_CLAIMING && state != HAMI_SLOT_LIVE) continue;
+        const Sum one = SlotSum(slot, index);
+        sum = {sum.bytes + one.bytes, sum.under_way + one.under_way};
       }
-      if (sum >= BytesOf(seen)) return false;
-      if (Swap(device.used_total, seen, NextTag(seen, sum))) {
+      Step::Known(seen, sum.bytes, sum.under_way);
+      if (sum.bytes >= BytesOf(seen)) {
+        const uint64_t now = Load(device.used_total);
+        if (now == seen) break;
+        seen = now;
+        continue;
+      }
+      if (Swap(device.used_total, seen, NextTag(seen, sum.bytes))) {
         Count(region.ext.header.repaired);
-        return true;
+        return {true, sum.under_way};
       }
     }
-    return false;
+    return {false, sum.under_way};
   }
 
   static uint32_t LoadState(HamiExtSlot& slot) {
@@ -149,6 +182,10 @@ class Account {
   static void StoreState(HamiExtSlot& slot, uint32_t state) {
     Step::At(&slot.state);
     std::atomic_ref(slot.state).store(state, std::memory_order_release);
+  }
+  static bool ChangeState(HamiExtSlot& slot, uint32_t from, uint32_t to) {
+    Step::At(&slot.state);
+    return std::atomic_ref(slot.state).compare_exchange_strong(from, to);
   }
   static uint64_t Load(uint64_t& word) {
     Step::At(&word);

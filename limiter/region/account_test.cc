@@ -15,14 +15,14 @@ struct Books {
   std::unique_ptr<HamiRegion> region = std::make_unique<HamiRegion>();
   Account<>::Words Of(unsigned slot) {
     HamiExtSlot& ext = region->ext.slots[slot];
-    ext.state = HAMI_SLOT_LIVE;
+    Account<>::StoreState(ext, HAMI_SLOT_LIVE);
     return {&region->ext.header, &region->ext.header.devices[0], &ext.device[0], &ext.pending[0],
             &region->v1.procs[slot].used[0]};
   }
   uint64_t Used() { return BytesOf(region->ext.header.devices[0].used_total); }
   bool Repair() {
-    region->v1.proc_num = 8;
-    return Account<>::Repair(*region, 0);
+    Account<>::RaiseSlotCount(*region, 8);
+    return Account<>::Repair(*region, 0).lowered;
   }
 };
 
@@ -37,7 +37,7 @@ TEST(AccountTest, RefusesOnlyWhatWouldExceedTheLimit) {
   Account<>::Commit(words, HAMI_KIND_DATA, 60, 60);
   Account<>::Cancel(words, 40);
   EXPECT_EQ(books.Used(), 60u);
-  EXPECT_EQ(Account<>::SlotSum(books.region->ext.slots[0], 0), 60u);
+  EXPECT_EQ(Account<>::SlotSum(books.region->ext.slots[0], 0).bytes, 60u);
 }
 
 TEST(AccountTest, AHugeRequestNeitherWrapsNorDisturbsASmallOne) {
@@ -86,7 +86,7 @@ TEST(AccountTest, SubtractionStopsAtZeroAndIsCounted) {
   Account<>::Commit(words, HAMI_KIND_DATA, 10, 10);
   Account<>::Release(words, HAMI_KIND_DATA, 11);
   EXPECT_EQ(books.Used(), 0u);
-  EXPECT_EQ(Account<>::SlotSum(books.region->ext.slots[0], 0), 0u);
+  EXPECT_EQ(Account<>::SlotSum(books.region->ext.slots[0], 0).bytes, 0u);
   EXPECT_EQ(books.region->ext.header.saturated, 2u);
 }
 
@@ -136,7 +136,7 @@ TEST(AccountTest, ThreadsNeverExceedTheLimitAndEndAtZero) {
   EXPECT_GT(refused, 0u);
   EXPECT_EQ(books.Used(), 0u);
   for (unsigned slot = 0; slot < 4; ++slot) {
-    EXPECT_EQ(Account<>::SlotSum(books.region->ext.slots[slot], 0), 0u);
+    EXPECT_EQ(Account<>::SlotSum(books.region->ext.slots[slot], 0).bytes, 0u);
     EXPECT_EQ(books.region->v1.procs[slot].used[0].total, 0u);
   }
 }
@@ -161,7 +161,7 @@ TEST(AccountTest, ThePrefixSaysTheSameWheneverTheProcessIsAtRest) {
     const uint64_t(&bytes)[HAMI_KINDS] = words.own->bytes;
     const HamiV1Used& shown = *words.mirror;
     ASSERT_EQ(shown.context_size, bytes[HAMI_KIND_CONTEXT]) << round;
-    ASSERT_EQ(shown.total, Account<>::SlotSum(books.region->ext.slots[0], 0)) << round;
+    ASSERT_EQ(shown.total, Account<>::SlotSum(books.region->ext.slots[0], 0).bytes) << round;
     ASSERT_EQ(shown.total, shown.context_size + shown.data_size) << round;
     ASSERT_EQ(shown.total, books.Used()) << round;
   }

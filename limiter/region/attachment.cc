@@ -339,10 +339,12 @@ void Attachment::RetakeLock() {
   if (lock_fd_ >= 0) TryLockRange(lock_fd_, HAMI_LOCK_SLOTS + static_cast<uint64_t>(slot), 1);
 }
 
-void Attachment::Settle(unsigned device) {
+uint64_t Attachment::Settle(unsigned device) {
   RetakeLock();
-  slots_.Reap(slot_.load(std::memory_order_relaxed), sys::NowNs(CLOCK_BOOTTIME));
-  Account<>::Repair(*region_, device);
+  const int slot = slot_.load(std::memory_order_relaxed);
+  slots_.Reap(slot, sys::NowNs(CLOCK_BOOTTIME));
+  const uint64_t dead = slots_.BytesOfTheDead(slot, device);  // before the repair counts them
+  return dead + Account<>::Repair(*region_, device).under_way;
 }
 
 void Attachment::LookAround() {
@@ -378,7 +380,10 @@ uint64_t Attachment::InFlight(unsigned device) {
   const unsigned count = slots_.Count();
   for (unsigned i = 0; i < count; ++i) {
     HamiExtSlot& slot = region_->ext.slots[i];
-    if (Account<>::LoadState(slot) == HAMI_SLOT_LIVE) sum += Account<>::SlotPending(slot, device);
+    if (Account<>::LoadState(slot) != HAMI_SLOT_LIVE) continue;
+    const uint64_t pending = Account<>::SlotPending(slot, device);
+    if (pending == 0 || IsStopped(OwnerOf(slot), self_)) continue;
+    sum += pending;
   }
   return sum;
 }

@@ -63,7 +63,9 @@ class Attachment {
   HamiExtSlot& slot() { return region_->ext.slots[slot_.load(std::memory_order_relaxed)]; }
 
   // Makes the books exact before a refusal: takes back a lost lock, reaps, repairs one device.
-  void Settle(unsigned device);
+  // Returns the bytes that may be counted though nobody has them, because others are in the middle
+  // of something; they are right when it is called again.
+  uint64_t Settle(unsigned device);
   // Makes the books exact for one that only looks: whoever comes after processes were killed reads
   // what lives, though it allocates nothing and has no slot. Costs some file-lock tests: for
   // initialisation.
@@ -73,7 +75,7 @@ class Attachment {
     const uint64_t now = sys::Ticks();
     if (now - looked_.load(std::memory_order_relaxed) > sys::kFractionOfASecond) GlanceAgain(now);
   }
-  // Bytes of operations that living processes have begun and not finished.
+  // Bytes of operations that processes have begun and are about to finish.
   uint64_t InFlight(unsigned device);
 
   // Cards became known (region().v1.uuids): binds limits.ro to them.

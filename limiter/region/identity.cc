@@ -111,6 +111,13 @@ Life LifeOf(const Identity& other, const Identity& self) {
   return life == Life::kAlive && stat.start_ticks != other.start_ticks ? Life::kDead : life;
 }
 
+bool IsStopped(const Identity& other, const Identity& self) {
+  if (other.pidns_inode == 0 || other.pidns_inode != self.pidns_inode) return false;
+  Stat stat;
+  return ReadLife(other.pid, stat) == Life::kAlive && stat.start_ticks == other.start_ticks &&
+         (stat.state == 'T' || stat.state == 't');
+}
+
 Life LifeOfPid(int32_t pid, const Identity& self) {
   if (self.pidns_inode == 0) return Life::kUnknown;
   Stat stat;

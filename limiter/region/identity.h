@@ -28,7 +28,10 @@ int32_t HostPidOf(const Identity& process);
 // alive. kUnknown: it lives in another pid namespace, or /proc shows another one.
 Life LifeOf(const Identity& other, const Identity& self);
 
-// The same where no start time was recorded: whether any process of this namespace has the pid.
+// Whether it is known to stand still (SIGSTOP, a debugger): nothing of it is worth waiting for.
+bool IsStopped(const Identity& other, const Identity& self);
+
+// LifeOf where no start time was recorded: whether any process of this namespace has the pid.
 Life LifeOfPid(int32_t pid, const Identity& self);
 
 // Fields of /proc/<pid>/stat. False: not of that form.

@@ -67,6 +67,26 @@ TEST(IdentityTest, AKilledChildIsDeadAsAZombieAndAfter) {
   EXPECT_EQ(LifeOf(other, self), Life::kDead);
 }
 
+TEST(IdentityTest, AStoppedProcessIsAliveAndStandsStill) {
+  const Identity self = OwnIdentity();
+  const pid_t child = fork();
+  if (child == 0) {
+    for (;;) pause();
+  }
+  const Identity other = IdentityOf(child, self);
+  EXPECT_FALSE(IsStopped(other, self));
+  kill(child, SIGSTOP);
+  waitpid(child, nullptr, WUNTRACED);
+  EXPECT_TRUE(IsStopped(other, self));
+  EXPECT_EQ(LifeOf(other, self), Life::kAlive);
+  Identity elsewhere = other;
+  elsewhere.pidns_inode += 1;
+  EXPECT_FALSE(IsStopped(elsewhere, self));
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  EXPECT_FALSE(IsStopped(other, self));
+}
+
 // TRAP C of B4: a recycled pid keeps a dead process's account alive in the reference.
 TEST(IdentityTest, TrapC_AnotherProcessUnderTheSamePidIsNotTheOwner) {
   const Identity self = OwnIdentity();

@@ -1,353 +1,248 @@
-// Every interleaving, at every access to a shared word, of processes that allocate and free, die at
-// any point, and reap. The real code runs (account.h, slots.h); only the scheduler is ours.
-//
-// A state is what the words hold and what each actor has read so far, which determines where it
-// stands; a state that was seen before is not explored again.
+// What the model checker (model.h) explores: processes that allocate, get less than they asked for,
+// free, start, lose their lock, reap and repair, up to three at once, dying anywhere.
+#include "limiter/region/model.h"
+
 #include <gtest/gtest.h>
-#include <ucontext.h>
 
-#include <cstdint>
-#include <cstring>
-#include <functional>
-#include <memory>
-#include <string>
-#include <unordered_set>
-#include <vector>
+#include <cstdio>
 
-#include "limiter/region/slots.h"
-
-namespace hami::limiter::region {
+namespace hami::limiter::region::model {
 namespace {
 
-constexpr size_t kStackSize = 256 * 1024;
+constexpr int kDriverFails = -1;
 
-struct Actor {
-  ucontext_t context;
-  std::function<void()> body;
-  bool finished = false;
-  bool dead = false;
-  uint64_t history = 14695981039346656037u;
-  const void* next = nullptr;  // word that it is about to access
-};
+int IndexOf(unsigned actor) { return world->slot[actor]; }
 
-// The actors of one run and the words that matter to them.
-struct Run {
-  HamiRegion* region = nullptr;
-  std::vector<Actor> actors;
-  std::unordered_set<const void*> shared;
-  ucontext_t scheduler;
-  int running = -1;
-};
-Run* run = nullptr;
-
-uint64_t ValueAt(const void* word) {
-  uint64_t value = 0;
-  memcpy(&value, word, 4);
-  const auto at = reinterpret_cast<uintptr_t>(word);
-  if (at % 8 == 0) memcpy(&value, word, 8);
-  return value;
+// Before the actors start: actor a has slot a and holds `bytes`.
+void Lives(World& w, unsigned a, uint64_t bytes = 0) {
+  w.slot[a] = static_cast<int>(a);
+  w.lock[a] = a + 1;
+  w.ext(a).state = HAMI_SLOT_LIVE;
+  w.ext(a).pid = static_cast<int32_t>(a + 1);
+  Model::Begin(w.WordsOf(a), bytes, 0);
+  Model::Commit(w.WordsOf(a), HAMI_KIND_DATA, bytes, bytes);
+  w.held[a] = bytes;
 }
 
-struct ModelStep {
-  static void At(const void* word) {
-    if (run->running < 0 || run->shared.count(word) == 0) return;
-    Actor& actor = run->actors[static_cast<size_t>(run->running)];
-    actor.next = word;
-    swapcontext(&actor.context, &run->scheduler);
-    actor.history = (actor.history ^ ValueAt(word)) * 1099511628211u;
-    const auto base = reinterpret_cast<uintptr_t>(run->region);
-    actor.history = (actor.history ^ (reinterpret_cast<uintptr_t>(word) - base)) * 1099511628211u;
+bool Reserve(unsigned a, uint64_t bytes) {
+  const bool granted = Model::Begin(world->WordsOf(a), bytes, kLimit);
+  if (granted) world->reserved[a] += bytes;
+  return granted;
+}
+
+// The driver takes `actual` of what was reserved, or fails.
+void Use(unsigned a, uint64_t reserved, int actual) {
+  world->reserved[a] = 0;
+  if (actual == kDriverFails) return Model::Cancel(world->WordsOf(a), reserved);
+  world->held[a] += static_cast<uint64_t>(actual);
+  Model::Commit(world->WordsOf(a), HAMI_KIND_DATA, reserved, static_cast<uint64_t>(actual));
+}
+
+bool Allocate(unsigned a, uint64_t bytes) {
+  const bool granted = Reserve(a, bytes);
+  if (granted) Use(a, bytes, static_cast<int>(bytes));
+  world->Mark(1, granted);
+  return granted;
+}
+
+void AllocateUpTo(unsigned a, uint64_t most, uint64_t needed) {
+  const uint64_t granted = Model::BeginUpTo(world->WordsOf(a), most, kLimit);
+  if (granted == 0) return;
+  world->reserved[a] = granted;
+  Use(a, granted, static_cast<int>(needed < granted ? needed : granted));
+}
+
+void Free(unsigned a, uint64_t bytes) {
+  world->held[a] -= bytes;
+  Model::Release(world->WordsOf(a), HAMI_KIND_DATA, bytes);
+  world->Mark(2);
+}
+
+// Attachment::Settle and Slots::BytesOfTheDead. Returns how much of the total is doubtful.
+uint64_t Settle(unsigned a) {
+  ModelLocks locks{a + 1};
+  if (IndexOf(a) >= 0) locks.TryLock(IndexOf(a));
+  const int count = static_cast<int>(Model::SlotCount(world->region()));
+  world->Mark(3, static_cast<uint64_t>(count));
+  for (int i = 0; i < count; ++i) {
+    if (i != IndexOf(a)) ReapSlot<ModelStep>(world->region(), i, locks);
+    world->Mark(4, static_cast<uint64_t>(count * 8 + i));
   }
-};
-using Model = Account<ModelStep>;
-
-void Entry() {
-  Actor& actor = run->actors[static_cast<size_t>(run->running)];
-  actor.body();
-  actor.finished = true;
-  swapcontext(&actor.context, &run->scheduler);
-}
-
-// What the driver knows: bytes that living processes really hold.
-struct Truth {
-  uint64_t held[3] = {};
-};
-
-constexpr uint64_t kLimit = 3;
-
-struct Scenario {
-  // Fills run->actors; bodies act on `truth`.
-  std::function<void(Truth&)> set_up;
-  int mortal_count;  // the first actors may be killed
-};
-
-Model::Words WordsOf(unsigned slot) {
-  HamiExtSlot& ext = run->region->ext.slots[slot];
-  return {&run->region->ext.header, &run->region->ext.header.devices[0], &ext.device[0],
-          &ext.pending[0], &run->region->v1.procs[slot].used[0]};
-}
-
-void RepairNow() { Model::Repair(*run->region, 0); }
-
-// A process that allocates, and repairs before it gives up when `repairs`.
-void Allocate(unsigned slot, uint64_t bytes, Truth& truth, bool repairs = false) {
-  const auto words = WordsOf(slot);
-  bool granted = Model::Begin(words, bytes, kLimit);
-  if (!granted && repairs) {
-    RepairNow();
-    granted = Model::Begin(words, bytes, kLimit);
+  uint64_t doubtful = 0;
+  for (unsigned i = 0; i < kActors; ++i) {
+    HamiExtSlot& slot = world->ext(i);
+    if (static_cast<int>(i) == IndexOf(a) || Model::LoadState(slot) != HAMI_SLOT_LIVE) continue;
+    const uint64_t bytes = Model::SlotSum(slot, 0).bytes;
+    ModelStep::At(&world->gone[slot.pid - 1]);
+    if (world->gone[slot.pid - 1] != 0) doubtful += bytes;
+    world->Mark(5, i * 16 + doubtful);
   }
-  if (!granted) return;
-  truth.held[slot] += bytes;  // the driver's call
-  Model::Commit(words, HAMI_KIND_DATA, bytes, bytes);
+  world->Keep(doubtful);
+  doubtful += Model::Repair(world->region(), 0).under_way;
+  world->Mark(6, doubtful);
+  return doubtful;
 }
 
-// A process that starts: takes slot 1, as Slots::TryClaim does under the slot's byte.
-void Claim() {
-  HamiExtSlot& slot = run->region->ext.slots[1];
-  Model::StoreState(slot, HAMI_SLOT_CLAIMING);
-  ModelStep::At(&run->region->v1.proc_num);
-  run->region->v1.proc_num = 2;
-  Model::StoreState(slot, HAMI_SLOT_LIVE);
-}
-
-void Free(unsigned slot, uint64_t bytes, Truth& truth) {
-  truth.held[slot] -= bytes;  // the driver's call
-  Model::Release(WordsOf(slot), HAMI_KIND_DATA, bytes);
-}
-
-// Before the actors start: the slot holds memory.
-void Holds(unsigned slot, uint64_t bytes, Truth& truth) {
-  Account<>::Begin({&run->region->ext.header, &run->region->ext.header.devices[0],
-                    &run->region->ext.slots[slot].device[0],
-                    &run->region->ext.slots[slot].pending[0], &run->region->v1.procs[slot].used[0]},
-                   bytes, 0);
-  run->region->ext.slots[slot].pending[0] = 0;
-  run->region->ext.slots[slot].device[0].bytes[HAMI_KIND_DATA] = bytes;
-  truth.held[slot] = bytes;
-}
-
-// Reaps the slots of dead owners. The byte's lock excludes other reapers.
-void Reap() {
-  for (unsigned i = 0; i < 2; ++i) {
-    HamiExtSlot& slot = run->region->ext.slots[i];
-    if (!run->actors[i].dead || Model::LoadState(slot) == HAMI_SLOT_FREE) continue;
-    ClearSlot<ModelStep>(slot, run->region->v1.procs[i]);
-  }
-  RepairNow();
-}
-
-class Explorer {
- public:
-  explicit Explorer(const Scenario& scenario) : scenario_(scenario) {}
-
-  void Explore() {
-    std::vector<int> path;
-    Descend(path);
-  }
-  size_t states() const { return seen_.size(); }
-  size_t ends() const { return ends_; }
-
- private:
-  // A choice: 0.. = let that actor take one step; 100.. = kill that actor.
-  static constexpr int kKill = 100;
-
-  void Begin() {
-    run_ = std::make_unique<Run>();
-    run = run_.get();
-    truth_ = {};
-    run->region = region_.get();
-    run->region->ext.header = {};
-    for (unsigned i = 0; i < 2; ++i) {
-      HamiExtSlot& slot = run->region->ext.slots[i];
-      slot = {};
-      run->region->v1.procs[i] = {};
-      slot.state = HAMI_SLOT_LIVE;
-      run->shared.insert(&slot.state);
-      run->shared.insert(&slot.pending[0]);
-      run->shared.insert(&slot.device[0].bytes[HAMI_KIND_DATA]);
-    }
-    run->shared.insert(&run->region->ext.header.devices[0].used_total);
-    run->shared.insert(&run->region->v1.proc_num);
-    run->region->v1.proc_num = 2;
-    scenario_.set_up(truth_);
-    for (size_t i = 0; i < run->actors.size(); ++i) {
-      Actor& actor = run->actors[i];
-      if (stacks_.size() <= i) stacks_.push_back(std::make_unique<char[]>(kStackSize));
-      getcontext(&actor.context);
-      actor.context.uc_stack.ss_sp = stacks_[i].get();
-      actor.context.uc_stack.ss_size = kStackSize;
-      actor.context.uc_link = nullptr;
-      makecontext(&actor.context, &Entry, 0);
+// As a request does: settles before it gives up. What the dead had when it settled is no reason;
+// what the living have by then, or may still take, is.
+void AllocateHard(unsigned a, uint64_t bytes, uint64_t others_may_take = 0) {
+  if (Allocate(a, bytes)) return;
+  uint64_t living = others_may_take;
+  for (unsigned i = 0; i < kActors; ++i) {
+    if (world->gone[i] == 0 && world->slot[i] >= 0) {
+      const HamiExtSlot& slot = world->ext(static_cast<unsigned>(world->slot[i]));
+      living += BytesOf(slot.pending[0]) + slot.device[0].bytes[HAMI_KIND_DATA];
     }
   }
-
-  void Apply(int choice) {
-    if (choice >= kKill) {
-      const auto victim = static_cast<size_t>(choice - kKill);
-      run->actors[victim].dead = true;
-      if (victim < 2) truth_.held[victim] = 0;  // the driver frees at once
-      return;
-    }
-    run->running = choice;
-    swapcontext(&run->scheduler, &run->actors[static_cast<size_t>(choice)].context);
-    run->running = -1;
-  }
-
-  void Replay(const std::vector<int>& path) {
-    Begin();
-    for (const int choice : path) Apply(choice);
-  }
-
-  std::string Key() const {
-    std::string key;
-    const auto add = [&](uint64_t value) { key.append(reinterpret_cast<char*>(&value), 8); };
-    add(run->region->ext.header.devices[0].used_total);
-    add(static_cast<uint64_t>(run->region->v1.proc_num));
-    for (unsigned i = 0; i < 2; ++i) {
-      const HamiExtSlot& slot = run->region->ext.slots[i];
-      add(slot.state);
-      add(slot.pending[0]);
-      add(slot.device[0].bytes[HAMI_KIND_DATA]);
-    }
-    const auto base = reinterpret_cast<uintptr_t>(run->region);
-    for (const Actor& actor : run->actors) {
-      add(actor.history);
-      add(actor.next == nullptr ? 0 : reinterpret_cast<uintptr_t>(actor.next) - base);
-      add(static_cast<uint64_t>(actor.finished) * 2 + actor.dead);
-    }
-    return key;
-  }
-
-  uint64_t Total() const { return BytesOf(run->region->ext.header.devices[0].used_total); }
-
-  void Check(const std::vector<int>& path) {
-    const uint64_t held = truth_.held[0] + truth_.held[1];
-    if (Total() >= held && Total() <= kLimit) return;
-    std::string text;
-    for (const int choice : path) text += std::to_string(choice) + " ";
-    FAIL() << "total " << Total() << ", held " << held << ", limit " << kLimit << " after " << text;
-  }
-
-  // Everybody has finished or died: one more look repairs what is left, exactly.
-  void CheckEnd(const std::vector<int>& path) {
-    ++ends_;
-    run->running = -1;
-    Reap();
-    RepairNow();
-    const uint64_t held = truth_.held[0] + truth_.held[1];
-    std::string text;
-    for (const int choice : path) text += std::to_string(choice) + " ";
-    ASSERT_EQ(Total(), held) << "after " << text;
-  }
-
-  void Descend(std::vector<int>& path) {
-    Replay(path);
-    Check(path);
-    if (::testing::Test::HasFailure() || !seen_.insert(Key()).second) return;
-    std::vector<int> choices;
-    for (size_t i = 0; i < run->actors.size(); ++i) {
-      const Actor& actor = run->actors[i];
-      if (actor.finished || actor.dead) continue;
-      choices.push_back(static_cast<int>(i));
-      if (static_cast<int>(i) < scenario_.mortal_count)
-        choices.push_back(kKill + static_cast<int>(i));
-    }
-    if (choices.empty()) return CheckEnd(path);
-    for (const int choice : choices) {
-      path.push_back(choice);
-      Descend(path);
-      path.pop_back();
-      if (::testing::Test::HasFailure()) return;
-    }
-  }
-
-  const Scenario& scenario_;
-  std::unique_ptr<HamiRegion> region_ = std::make_unique<HamiRegion>();
-  std::vector<std::unique_ptr<char[]>> stacks_;
-  std::unique_ptr<Run> run_;
-  Truth truth_;
-  std::unordered_set<std::string> seen_;
-  size_t ends_ = 0;
-};
-
-void AddActor(std::function<void()> body) {
-  run->actors.emplace_back();
-  run->actors.back().body = std::move(body);
+  const bool must_fit = living + bytes <= kLimit;
+  world->Keep(must_fit);
+  const uint64_t doubtful = Settle(a);
+  world->Keep(doubtful);
+  if (Allocate(a, bytes) || !must_fit) return;
+  const uint64_t used = world->Total();
+  const bool tries_again = used - (doubtful < used ? doubtful : used) + bytes <= kLimit;
+  if (doubtful == 0 || !tries_again) world->wrong = "refused though there was room";
 }
 
-void ExploreAll(const Scenario& scenario) {
-  Explorer explorer(scenario);
-  explorer.Explore();
-  EXPECT_GT(explorer.states(), 100u);
-  EXPECT_GT(explorer.ends(), 0u);
-  ::testing::Test::RecordProperty("states", static_cast<int>(explorer.states()));
+void Claim(unsigned a) {
+  ModelLocks locks{a + 1};
+  Identity self;
+  self.pid = static_cast<int32_t>(a + 1);
+  for (unsigned i = 0; i < kActors && IndexOf(a) < 0; ++i) {
+    if (TakeSlot<ModelStep>(world->region(), static_cast<int>(i), self, locks)) {
+      world->slot[a] = static_cast<int>(i);
+    }
+    world->Mark(9, i);
+  }
 }
 
-TEST(AccountModelTest, OneAllocatesAndDiesWhileAnotherAllocatesAndAThirdReaps) {
-  ExploreAll({[](Truth& truth) {
-                AddActor([&truth] { Allocate(0, 2, truth); });
-                AddActor([&truth] { Allocate(1, 2, truth); });
-                AddActor([] { Reap(); });
-              },
-              1});
+void LoseLock(unsigned a) {
+  ModelStep::At(&world->lock[IndexOf(a)]);
+  world->lock[IndexOf(a)] = 0;
 }
 
-TEST(AccountModelTest, OneFreesAndDiesWhileAnotherAllocatesAndAThirdReaps) {
-  ExploreAll({[](Truth& truth) {
-                Holds(0, 2, truth);
-                AddActor([&truth] { Free(0, 2, truth); });
-                AddActor([&truth] { Allocate(1, 2, truth); });
-                AddActor([] { Reap(); });
-              },
-              1});
+void ExpectExact(const Scenario& scenario) {
+  const Explored explored = Explore(scenario);
+  EXPECT_EQ(explored.counterexample, "");
+  EXPECT_GT(explored.states, 100u);
+  EXPECT_GT(explored.interleavings, 100.0);
+  printf("  %zu states, %.3g interleavings\n", explored.states, explored.interleavings);
 }
 
-TEST(AccountModelTest, OneAllocatesAnotherFreesAndDiesAndAThirdReaps) {
-  ExploreAll({[](Truth& truth) {
-                Holds(1, 2, truth);
-                AddActor([&truth] { Allocate(0, 2, truth); });
-                AddActor([&truth] { Free(1, 2, truth); });
-                AddActor([] { Reap(); });
-              },
-              2});
+std::function<void(World&)> AllLive(uint64_t a, uint64_t b, uint64_t c) {
+  return [=](World& w) {
+    Lives(w, 0, a);
+    Lives(w, 1, b);
+    Lives(w, 2, c);
+  };
 }
 
-TEST(AccountModelTest, OneRepairsBeforeItGivesUpWhileTheDeadOneIsReaped) {
-  ExploreAll({[](Truth& truth) {
-                Holds(0, 2, truth);
-                AddActor([] {});
-                AddActor([&truth] { Allocate(1, 2, truth, true); });
-                AddActor([] { Reap(); });
-              },
-              1});
+TEST(AccountModelTest, TwoMortalsAllocateWhileAThirdRepairs) {
+  ExpectExact({{[] { Allocate(0, 2); }, [] { Allocate(1, 2); }, [] { Settle(2); }},
+               {0, 1},
+               AllLive(0, 0, 0)});
+}
+
+TEST(AccountModelTest, TwoMortalsFreeWhileAThirdRepairs) {
+  ExpectExact(
+      {{[] { Free(0, 2); }, [] { Free(1, 1); }, [] { Settle(2); }}, {0, 1}, AllLive(2, 1, 0)});
+}
+
+// Found here: an operation under way is in the sum twice for a moment, and a repair that found the
+// sum high enough did not notice that the total had moved: refused, for the dead one's bytes.
+TEST(AccountModelTest, OneFreesOneAllocatesAndAThirdInsistsAllMortal) {
+  ExpectExact({{[] { Free(0, 2); }, [] { Allocate(1, 1); }, [] { AllocateHard(2, 2, 1); }},
+               {0, 1, 2},
+               AllLive(2, 0, 0)});
+}
+
+TEST(AccountModelTest, PartialGrantsOfTwoMortalsWhileAThirdRepairs) {
+  ExpectExact({{[] { AllocateUpTo(0, 3, 1); }, [] { AllocateUpTo(1, 2, 2); }, [] { Settle(2); }},
+               {0, 1},
+               AllLive(0, 0, 0)});
+}
+
+TEST(AccountModelTest, APartialGrantThatShrinksMakesRoomForOneThatInsists) {
+  ExpectExact({{[] { AllocateUpTo(0, 3, 1); }, [] { Free(1, 1); }, [] { AllocateHard(2, 2); }},
+               {0, 1},
+               AllLive(0, 1, 0)});
+}
+
+TEST(AccountModelTest, AReservationThatGrowsAndOneThatTheDriverRefuses) {
+  ExpectExact({{[] {
+                  if (!Reserve(0, 1)) return;
+                  const bool more = Reserve(0, 1);
+                  Use(0, more ? 2 : 1, more ? 2 : kDriverFails);
+                },
+                [] {
+                  if (Reserve(1, 2)) Use(1, 2, kDriverFails);
+                },
+                [] { Settle(2); }},
+               {0, 1},
+               AllLive(0, 0, 0)});
+}
+
+TEST(AccountModelTest, TwoReapersOneOfThemMortalWhileAnotherFreesAndDies) {
+  ExpectExact(
+      {{[] { Free(0, 2); }, [] { Settle(1); }, [] { Settle(2); }}, {0, 1}, AllLive(2, 1, 0)});
+}
+
+// Found here: a slot in the hands of another reaper, slow or stopped, was still counted.
+TEST(AccountModelTest, WhatTheDeadHeldIsNeverAReasonForARefusal) {
+  ExpectExact({{[] {}, [] { Settle(1); }, [] { AllocateHard(2, 2); }}, {0, 1}, AllLive(2, 0, 0)});
+}
+
+TEST(AccountModelTest, OversizedRequestsNeverMakeASmallOneFail) {
+  ExpectExact({{[] { Allocate(0, kLimit + 2); }, [] { AllocateHard(1, kLimit + 1); },
+                [] {
+                  if (!Allocate(2, 1)) world->wrong = "a small request was refused";
+                }},
+               {0, 1},
+               AllLive(0, 0, 2)});
 }
 
 // Found by killing at random: the number of slots was read before the total.
 TEST(AccountModelTest, ANewcomerIsNotForgottenByARepair) {
-  ExploreAll({[](Truth& truth) {
-                Holds(0, 2, truth);
-                run->region->ext.slots[1].state = HAMI_SLOT_FREE;
-                run->region->v1.proc_num = 1;
-                AddActor([] {});
-                AddActor([&truth] {
-                  Claim();
-                  Allocate(1, 1, truth);
-                });
-                AddActor([] { Reap(); });
-              },
-              1});
+  ExpectExact({{[] {},
+                [] {
+                  Claim(1);
+                  Allocate(1, 1);
+                },
+                [] { Settle(2); }},
+               {0, 1},
+               [](World& w) {
+                 Lives(w, 0, 2);
+                 w.region().v1.proc_num = 1;  // actor 2 only looks: no slot
+               }});
 }
 
-TEST(AccountModelTest, AReaperThatDiesAnywhereLeavesNothingThatTheNextCannotRepair) {
-  ExploreAll({[](Truth& truth) {
-                Holds(0, 2, truth);
-                AddActor([&truth] { Free(0, 2, truth); });
-                AddActor([] {});
-                AddActor([] { Reap(); });
-              },
-              3});
+TEST(AccountModelTest, ANewcomerTakesTheSlotOfADeadOneThatTwoReap) {
+  ExpectExact({{[] { Settle(0); },
+                [] {
+                  Claim(1);
+                  if (IndexOf(1) >= 0) Allocate(1, 1);
+                },
+                [] { Settle(2); }},
+               {1, 2},
+               [](World& w) {
+                 Lives(w, 2, 2);
+                 Lives(w, 0, 0);
+                 w.ext(1).state = HAMI_SLOT_REAPING;  // as a reaper left it that was killed
+                 w.ext(1).pid = 3;
+                 w.ext(1).device[0].bytes[HAMI_KIND_DATA] = 1;
+                 w.device().used_total += 1;
+               }});
+}
+
+TEST(AccountModelTest, ADaemonThatLostItsLockIsNotReaped) {
+  ExpectExact({{[] {
+                  LoseLock(0);
+                  AllocateHard(0, 2);
+                },
+                [] { Settle(1); }, [] { Settle(2); }},
+               {0, 1},
+               AllLive(1, 0, 0)});
 }
 
 }  // namespace
-}  // namespace hami::limiter::region
+}  // namespace hami::limiter::region::model

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "limiter/region/file.h"
+#include "limiter/region/lock.h"
 
 namespace hami::limiter::region {
 namespace {
@@ -135,6 +136,27 @@ TEST_F(SlotsTest, TrapB_TwoReapersDoNotReapOneSlotTwice) {
   EXPECT_EQ(slots_.Reap(-1, 1) + second.Reap(-1, 1), 1u);
   EXPECT_EQ(opened_.region->ext.header.reaped, 1u);
   close(other);
+}
+
+// A reaper may be stopped anywhere: whatever it had done by then, others are not misled.
+TEST_F(SlotsTest, ASlotInTheHandsOfAStoppedReaperIsToldAndNoLongerCounted) {
+  const Child dead = Start(9);
+  Kill(dead);
+  const int other = OpenLock(path_.c_str());
+  EXPECT_EQ(slots_.BytesOfTheDead(-1, 0), 9u);
+  const auto byte = HAMI_LOCK_SLOTS + static_cast<uint64_t>(dead.slot);
+  ASSERT_TRUE(TryLockRange(other, byte, 1));  // stopped before it looked
+  EXPECT_EQ(slots_.Reap(-1, 1), 0u);
+  EXPECT_EQ(slots_.BytesOfTheDead(-1, 0), 9u);
+  Repair();
+  EXPECT_EQ(Used(), 9u);
+  Slot(dead.slot).state = HAMI_SLOT_REAPING;  // stopped later
+  EXPECT_EQ(slots_.Reap(-1, 1), 0u);
+  EXPECT_EQ(slots_.BytesOfTheDead(-1, 0), 0u);
+  Repair();
+  EXPECT_EQ(Used(), 0u);
+  close(other);  // it dies
+  EXPECT_EQ(slots_.Reap(-1, 1), 1u);
 }
 
 // TRAP D of B4: a process killed in the middle of its books makes the others hang in the reference.

@@ -76,6 +76,13 @@ inline int DuplicateAbove(int fd, int lowest) {
 inline long ReadLink(const char* path, char* buffer, size_t size) {
   return Syscall(SYS_readlinkat, AT_FDCWD, Word(path), Word(buffer), static_cast<long>(size));
 }
+#ifdef __SANITIZE_THREAD__  // has to see memory change hands
+inline void* Map(size_t size, int protection, int flags, int fd) {
+  void* map = mmap(nullptr, size, protection, flags, fd, 0);
+  return map == MAP_FAILED ? nullptr : map;
+}
+inline int Unmap(void* address, size_t size) { return munmap(address, size); }
+#else
 inline void* Map(size_t size, int protection, int flags, int fd) {
   const long result = Syscall(SYS_mmap, 0, static_cast<long>(size), protection, flags, fd, 0);
   return result < 0 && result > -4096 ? nullptr : reinterpret_cast<void*>(result);
@@ -83,6 +90,7 @@ inline void* Map(size_t size, int protection, int flags, int fd) {
 inline int Unmap(void* address, size_t size) {
   return static_cast<int>(Syscall(SYS_munmap, Word(address), static_cast<long>(size)));
 }
+#endif
 inline int32_t GetPid() { return static_cast<int32_t>(Syscall(SYS_getpid)); }
 // From an address of this process that may not be readable: an error then, no signal.
 inline long CopyOwnMemory(void* to, uint64_t from, size_t size) {

@@ -32,6 +32,7 @@
 
 #include "limiter/hook/test_cubin.h"
 #include "tests/limiter/capture_probe.h"
+#include "tests/limiter/lifecycle_probe.h"
 #include "tests/limiter/linker_probe.h"
 #include "tests/limiter/module_probe.h"
 #include "tests/limiter/path_probe.h"
@@ -636,8 +637,10 @@ std::string Execute(const std::string& line) {
   if (const auto answer = ExecutePath(a, line)) return *answer;
   if (const auto answer = ExecuteModule(a)) return *answer;
   if (const auto answer = ExecuteShare(a)) return *answer;
-  const std::string viewed = View(a);
-  return viewed.empty() ? "unknown command" : viewed;
+  if (const std::string viewed = View(a); !viewed.empty()) return viewed;
+  const std::string loaded = lifecycle::Load(a);
+  const std::string lived = loaded.empty() ? lifecycle::Live(a, line, &Execute) : loaded;
+  return lived.empty() ? "unknown command" : lived;
 }
 
 namespace {

@@ -4,7 +4,6 @@
 #include <sys/wait.h>
 
 #include <cstdlib>
-#include <random>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -73,26 +72,6 @@ TEST_F(ProcessTest, AfterKillingAllInFullSwingTheBooksAreExact) {
     EXPECT_EQ(container_.CardUsed(0), 0u);
   }
   EXPECT_LE(container_.CardPeak(0), kLimit);
-  EXPECT_EQ(container_.region().ext.header.saturated, 0u);
-}
-
-TEST_F(ProcessTest, KillsAtRandomPointsNeverLetTheOthersExceedTheLimit) {
-  std::mt19937 random(7);
-  auto probes = Begin(4);
-  for (auto& probe : probes) probe->Send("stress 3600 2 " + Text(200 * kMi));
-  for (int kill = 0; kill < 50; ++kill) {
-    auto& victim = probes[random() % probes.size()];
-    usleep(random() % 5000);
-    victim->Kill();
-    victim = container_.Start();
-    EXPECT_EQ(victim->Code("init"), 0);
-    while (victim->Code("ctx") == 2) {  // the others may have filled the limit for the moment
-    }
-    victim->Send("stress 3600 2 " + Text(200 * kMi));
-  }
-  EXPECT_LE(container_.CardPeak(0), kLimit);
-  for (auto& probe : probes) probe->Kill();
-  EXPECT_EQ(UsedAfterSettling(), 0u);
   EXPECT_EQ(container_.region().ext.header.saturated, 0u);
 }
 

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/mman.h>
@@ -118,6 +119,11 @@ std::string Probe::Receive() {
   std::string line = buffer_.substr(0, end);
   buffer_.erase(0, end + 1);
   return line;
+}
+
+bool Probe::Answers(int seconds) {
+  pollfd wait = {from_, POLLIN, 0};
+  return buffer_.find('\n') != std::string::npos || poll(&wait, 1, seconds * 1000) > 0;
 }
 
 std::string Probe::Ask(const std::string& command) {

@@ -48,6 +48,8 @@ class Probe {
   std::string Ask(const std::string& command);
   void Send(const std::string& command);
   std::string Receive();
+  // False: no answer came for so long.
+  bool Answers(int seconds);
   // Code of an answer "code value ...".
   int Code(const std::string& command) { return std::stoi(Ask(command)); }
   // Value of an answer "0 value"; fails the test when the code is not 0.

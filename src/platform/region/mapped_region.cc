@@ -148,7 +148,7 @@ MappedRegion::Cleaned MappedRegion::Clean() {
   const auto count = static_cast<int>(Books::SlotCount(words()));
   for (int i = 0; i < count; ++i) CleanSlot(i, cleaned);
   for (unsigned device = 0; device < HAMI_EXT_DEVICES; ++device) {
-    if (Books::Repair(words(), device)) cleaned.totals.push_back(device);
+    if (Books::Repair(words(), device).lowered) cleaned.totals.push_back(device);
   }
   return cleaned;
 }
