@@ -37,6 +37,7 @@ void KillFigures::Add(const KillFigures& other) {
   slow += other.slow;
   longest_exact_ns = std::max(longest_exact_ns, other.longest_exact_ns);
   exact_sum_ns += other.exact_sum_ns;
+  judge_late_ns = std::max(judge_late_ns, other.judge_late_ns);
 }
 
 KillRounds::KillRounds(uint64_t seed)
@@ -60,7 +61,7 @@ std::string KillRounds::Ask(Probe& probe, const std::string& command, std::strin
   probe.Send(command);
   if (!probe.Answers(kHangSeconds)) return "hang: no answer to \"" + command + "\"";
   answer = probe.Receive();
-  return "";
+  return answer == "-1" ? "a process ended that nobody killed" : "";
 }
 
 // A new process under load. Its context waits until the others leave room for it.
@@ -75,6 +76,14 @@ std::string KillRounds::Replace(std::unique_ptr<Probe>& probe) {
   } while (wrong.empty() && answer == "2");
   if (wrong.empty()) wrong = Ask(*probe, "churn 2 " + Text(200 * kMi), answer);
   return wrong;
+}
+
+// What this thread oversleeps, others may have waited for a processor, too.
+void KillRounds::Nap() {
+  constexpr useconds_t kNapUs = 50;
+  const uint64_t start = NowNs();
+  usleep(kNapUs);
+  figures_.judge_late_ns = std::max(figures_.judge_late_ns, NowNs() - start - kNapUs * 1000);
 }
 
 // The total must cover what the card says at one and the same moment: neither moved meanwhile.
@@ -118,7 +127,7 @@ std::string KillRounds::UntilExact(pid_t dead, uint64_t since_ns) {
       return "";
     }
     if (took > kHangSeconds * kSecond) return "the dead are still in the account";
-    usleep(50);
+    Nap();
   }
 }
 
@@ -139,7 +148,7 @@ std::string KillRounds::Stop(Probe& victim) {
   std::string wrong;
   while (wrong.empty() && NowNs() < until) {
     wrong = Look();
-    usleep(50);
+    Nap();
   }
   if (random_() % 2 == 0 && wrong.empty()) return Kill(victim);
   kill(victim.pid(), SIGCONT);

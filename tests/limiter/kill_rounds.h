@@ -25,6 +25,7 @@ struct KillFigures {
   uint64_t slow = 0;              // such operations above 100 ms
   uint64_t longest_exact_ns = 0;  // from a kill to an exact account
   uint64_t exact_sum_ns = 0;
+  uint64_t judge_late_ns = 0;  // the longest time by which this machine ran the judge too late
 
   void Add(const KillFigures& other);
 };
@@ -47,6 +48,7 @@ class KillRounds {
   std::string Stop(Probe& victim);
   std::string UntilExact(pid_t dead, uint64_t since_ns);
   std::string Look();
+  void Nap();
   std::string Compare();
   std::string Ask(Probe& probe, const std::string& command, std::string& answer);
   std::string Pace(Probe& probe);

@@ -25,7 +25,8 @@ constexpr struct {
                {"longest_operation_ns", &KillFigures::longest_ns},
                {"operations_above_100_ms", &KillFigures::slow},
                {"longest_until_exact_ns", &KillFigures::longest_exact_ns},
-               {"sum_until_exact_ns", &KillFigures::exact_sum_ns}};
+               {"sum_until_exact_ns", &KillFigures::exact_sum_ns},
+               {"judge_late_ns", &KillFigures::judge_late_ns}};
 
 KillFigures Load(const std::string& path) {
   KillFigures figures;
