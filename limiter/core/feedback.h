@@ -2,8 +2,8 @@
 // against what it was charged. Pure; owned by the helper thread.
 //
 // Both are averaged over some seconds, because NVML gives whole percents of about one second. k
-// goes half of the way each time, all of it when the two are far apart, and none while they agree
-// within half a point.
+// goes half of the way each time, all of it when the two are far apart, none while they agree
+// within half a point, and back to 1 when the estimates by themselves do.
 #pragma once
 
 #include <cstdint>
@@ -31,8 +31,8 @@ class Feedback {
     measured_ = Aged(measured_) + uint64_t{measured_percent} * 1'000'000;
     const int64_t now = period.raw_ns * 100 / elapsed_ms;
     const int64_t raw = static_cast<int64_t>(Aged(raw_)) + now;
-    swing_ =
-        Aged(swing_) + static_cast<uint64_t>(now > last_raw_ ? now - last_raw_ : last_raw_ - now);
+    const int64_t before = weight_ == 0 ? now : last_raw_;
+    swing_ = Aged(swing_) + static_cast<uint64_t>(now > before ? now - before : before - now);
     last_raw_ = now;
     weight_ = Aged(weight_) + 1'000'000;
     // Taken back more than is left of it here: the average begins anew.
@@ -63,7 +63,7 @@ class Feedback {
       return k;
     }
     wanted = wanted < kLeast ? kLeast : wanted > kMost ? kMost : wanted;
-    if (apart > kFar * weight_) return static_cast<uint32_t>(wanted);
+    if (apart > kFar * weight_ || apart > charged / 2) return static_cast<uint32_t>(wanted);
     return weight_ < kPlenty ? k : static_cast<uint32_t>((k + wanted) / 2);
   }
   // What ran is no longer what was averaged.

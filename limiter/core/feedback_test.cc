@@ -97,6 +97,18 @@ TEST(FeedbackTest, ACorrectionOfTheFirstSecondsDoesNotStay) {
   EXPECT_EQ(k, Feedback::kOne);
 }
 
+// Eight processes that are each half a point above their part: seen where NVML's percent swings.
+TEST(FeedbackTest, WhatSwingsIsRoundedBothWaysAndCanBeToldMoreExactly) {
+  Feedback feedback;
+  uint32_t k = Feedback::kOne;
+  for (int i = 0; i < 40; ++i) {
+    const uint32_t measured = i % 2 == 0 ? 2 : 5;  // 3.5 in the middle
+    const int64_t raw = static_cast<int64_t>(kSecond) / 1000 * (i % 2 == 0 ? 16 : 46);
+    k = std::max(k, feedback.Add(k, measured, {kSecond, raw, 1000}));
+  }
+  EXPECT_GT(k, Feedback::kOne);
+}
+
 TEST(FeedbackTest, NothingChargedMovesNothing) {
   Feedback feedback;
   for (int i = 0; i < 10; ++i) EXPECT_EQ(Add(feedback, Feedback::kOne, 50, 0), Feedback::kOne);
