@@ -221,7 +221,8 @@ INSTANTIATE_TEST_SUITE_P(Minor, OldFileTest, ::testing::Values(1, 2));
 class TwoBuildsTest : public ::testing::Test {
  protected:
   std::unique_ptr<Probe> Start(bool other) {
-    auto probe = container_.Start({{"LD_PRELOAD", other ? Built("tests/other/libvgpu.so") : Limiter()}});
+    auto probe =
+        container_.Start({{"LD_PRELOAD", other ? Built("tests/other/libvgpu.so") : Limiter()}});
     EXPECT_EQ(probe->Code("init"), 0);
     return probe;
   }
