@@ -42,7 +42,7 @@ using region::Attachment;
 
 CUresult Missing() { return CUDA_ERROR_NOT_FOUND; }
 
-constinit std::atomic<bool> set_up{false};
+constinit std::atomic<bool> launches_bound{false};
 constinit std::atomic<bool> filling{false};
 constinit core::EventDriver events;
 
@@ -52,7 +52,7 @@ void Bind(std::atomic<Function>& to, void* real) {
            std::memory_order_relaxed);
 }
 
-void SetUp() {
+void BindLaunches() {
 #define HAMI_BIND(name) Bind(hami_real_##name, Real(CudaFn::k_##name));
   HAMI_LAUNCHES(HAMI_BIND)
   HAMI_BIND(cuCtxGetCurrent)
@@ -68,7 +68,7 @@ void SetUp() {
     events.exchange_mode = HAMI_REAL(cuThreadExchangeStreamCaptureMode);
     Governor::Own().sampler().SetDriver(events);
   }
-  set_up.store(true, std::memory_order_release);
+  launches_bound.store(true, std::memory_order_release);
 }
 
 // What is launched, and where.
@@ -250,7 +250,7 @@ namespace core = hami::limiter::core;
   static CUresult hami_govern_##name parameters;                                                \
   HAMI_LAUNCH_ENTRY(name);                                                                      \
   extern "C" __attribute__((visibility("hidden"), used)) CUresult hami_long_##name parameters { \
-    if (!set_up.load(std::memory_order_acquire)) return hami_govern_##name arguments;           \
+    if (!launches_bound.load(std::memory_order_acquire)) return hami_govern_##name arguments;   \
     const Launch what = launch;                                                                 \
     const uint64_t paid = PaidAhead(what.handle, what.size_class);                              \
     if (paid == 0) return hami_govern_##name arguments;                                         \
@@ -265,7 +265,7 @@ namespace core = hami::limiter::core;
 // `long_way`: an expression with `call`.
 #define HAMI_GOVERNED(name, arguments, long_way)                              \
   {                                                                           \
-    if (!set_up.load(std::memory_order_acquire)) SetUp();                     \
+    if (!launches_bound.load(std::memory_order_acquire)) BindLaunches();      \
     const auto real = hami_real_##name.load(std::memory_order_relaxed);       \
     if (reinterpret_cast<void*>(real) == reinterpret_cast<void*>(&Missing)) { \
       return CUDA_ERROR_NOT_FOUND;                                            \
@@ -332,7 +332,7 @@ HAMI_LAUNCH_HOOK(cuLaunchGridAsync, (CUfunction function, int width, int height,
 // A graph is also asked for room, once one that allocates was made (graph.h).
 #define HAMI_GRAPH_HOOK(name, per_thread)                                                         \
   static CUresult Long_##name(CUgraphExec exec, CUstream stream) {                                \
-    if (!set_up.load(std::memory_order_acquire)) SetUp();                                         \
+    if (!launches_bound.load(std::memory_order_acquire)) BindLaunches();                          \
     const auto real = hami_real_##name.load(std::memory_order_relaxed);                           \
     if (reinterpret_cast<void*>(real) == reinterpret_cast<void*>(&Missing)) {                     \
       return CUDA_ERROR_NOT_FOUND;                                                                \

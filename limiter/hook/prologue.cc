@@ -23,6 +23,7 @@ namespace hami::limiter::hook {
 
 constinit thread_local SeenContext seen_context;
 constinit std::atomic<uint32_t> context_generation{1};
+constinit std::atomic<bool> is_set_up{false};
 
 namespace {
 
@@ -104,9 +105,11 @@ int AskIndexOf(CUdevice ordinal) {
 
 }  // namespace
 
-bool Ready() {
+bool SetUp() {
   if (!started.load(std::memory_order_acquire)) Start();
-  return Attachment::Own().Map();
+  if (!Attachment::Own().Map()) return false;
+  is_set_up.store(true, std::memory_order_release);
+  return true;
 }
 
 account::Records& OwnRecords() { return records; }

@@ -10,7 +10,9 @@
 namespace hami::limiter::hook {
 
 // Sets the library up at first use. False: an administrator has switched it off.
-bool Ready();
+bool SetUp();
+extern constinit std::atomic<bool> is_set_up;
+inline bool Ready() { return is_set_up.load(std::memory_order_acquire) || SetUp(); }
 
 // The process's records.
 account::Records& OwnRecords();

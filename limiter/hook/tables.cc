@@ -20,8 +20,9 @@ struct Entry {
 template <size_t kCount>
 class Library {
  public:
-  constexpr Library(const char* soname, const Entry (&entries)[kCount])
-      : soname_(soname), entries_(entries) {}
+  constexpr Library(const char* soname, const Entry (&entries)[kCount],
+                    std::atomic<void*> (&real)[kCount])
+      : soname_(soname), entries_(entries), real_(real) {}
 
   // False: not loaded, and `load` is not wanted or failed.
   bool Bind(bool load) {
@@ -33,7 +34,7 @@ class Library {
     if (handle != nullptr && real != nullptr) {
       for (size_t i = 0; i < kCount; ++i) {
         void* function = real(handle, entries_[i].name);
-        real_[i].store(function, std::memory_order_relaxed);
+        real_[i].store(function, std::memory_order_release);
         map_.Insert(function, entries_[i].hook);
         if (entries_[i].hook != nullptr) families_.Insert(entries_[i].name);
       }
@@ -62,8 +63,8 @@ class Library {
 
   const char* soname_;
   const Entry (&entries_)[kCount];
+  std::atomic<void*> (&real_)[kCount];
   std::atomic<bool> bound_{false};
-  std::atomic<void*> real_[kCount] = {};
   resolve::PointerMap map_;
   Families families_;
 };
@@ -71,18 +72,20 @@ class Library {
 const Entry kCudaEntries[] = {HAMI_CUDA_HOOKS(HAMI_HOOK) HAMI_CUDA_CALLS(HAMI_CALL)};
 const Entry kNvmlEntries[] = {HAMI_NVML_HOOKS(HAMI_HOOK) HAMI_NVML_CALLS(HAMI_CALL)};
 
-constinit Library cuda("libcuda.so.1", kCudaEntries);
-constinit Library nvml("libnvidia-ml.so.1", kNvmlEntries);
+constinit Library cuda("libcuda.so.1", kCudaEntries, cuda_functions);
+constinit Library nvml("libnvidia-ml.so.1", kNvmlEntries, nvml_functions);
 
 }  // namespace
 
-void* Real(CudaFn function) { return cuda.At(static_cast<size_t>(function)); }
-void* Real(NvmlFn function) { return nvml.At(static_cast<size_t>(function)); }
+void* Bind(CudaFn function) { return cuda.At(static_cast<size_t>(function)); }
+void* Bind(NvmlFn function) { return nvml.At(static_cast<size_t>(function)); }
 
 void* HookOf(std::string_view name, void* real) {
   return name.substr(0, 2) == "cu" ? cuda.HookOf(name, real) : nvml.HookOf(name, real);
 }
 
 constinit thread_local int depth = 0;
+constinit std::atomic<void*> cuda_functions[static_cast<size_t>(CudaFn::kCount)] = {};
+constinit std::atomic<void*> nvml_functions[static_cast<size_t>(NvmlFn::kCount)] = {};
 
 }  // namespace hami::limiter::hook

@@ -37,9 +37,22 @@ HAMI_NVML_CALLS(HAMI_TYPE)
 #undef HAMI_TYPE
 }  // namespace type
 
+// The real functions that have been found.
+extern constinit std::atomic<void*> cuda_functions[static_cast<size_t>(CudaFn::kCount)];
+extern constinit std::atomic<void*> nvml_functions[static_cast<size_t>(NvmlFn::kCount)];
+// Looks them up first.
+void* Bind(CudaFn function);
+void* Bind(NvmlFn function);
+
 // The real function; nullptr when library or function is missing.
-void* Real(CudaFn function);
-void* Real(NvmlFn function);
+inline void* Real(CudaFn function) {
+  void* known = cuda_functions[static_cast<size_t>(function)].load(std::memory_order_acquire);
+  return known != nullptr ? known : Bind(function);
+}
+inline void* Real(NvmlFn function) {
+  void* known = nvml_functions[static_cast<size_t>(function)].load(std::memory_order_acquire);
+  return known != nullptr ? known : Bind(function);
+}
 
 // The hook in front of a real function that `name` was looked up for; nullptr: none. Looks at
 // loaded libraries only. A further form of a hooked function is reported once and seen in the

@@ -12,8 +12,6 @@
 namespace hami::limiter::region {
 namespace {
 
-constinit Attachment own;
-
 const char* FromEnvironment(const char* name) { return getenv(name); }
 void Complain(std::string_view complaint) { HAMI_LIMITER_LOG(kError, text.Add(complaint)); }
 
@@ -73,7 +71,7 @@ uint64_t RelaxedLoad(const uint64_t& word) {
 
 }  // namespace
 
-Attachment& Attachment::Own() { return own; }
+constinit Attachment Attachment::own_;
 
 bool Attachment::Map() {
   uint32_t state = state_.load(std::memory_order_acquire);

@@ -21,7 +21,7 @@ namespace hami::limiter::region {
 class Attachment {
  public:
   // The process's one. Constant-initialised: usable before any constructor has run.
-  static Attachment& Own();
+  static Attachment& Own() { return own_; }
 
   // Reads the environment and maps the region. False: switched off by an administrator's leave.
   bool Map();
@@ -104,6 +104,8 @@ class Attachment {
   bool LockIsOurs() const;
   void RetakeLock();
   void GlanceAgain(uint64_t now);
+
+  static Attachment own_;
 
   sys::Lock turn_;
   std::atomic<uint32_t> state_{kNew};
