@@ -48,7 +48,7 @@ class Function {
   // the two. Offered some times a second, and not where the debt would be long.
   void OfferCompanion(uint64_t now_ns) {
     const uint64_t last = companion_until_ns_.load(std::memory_order_relaxed);
-    if (estimate_ns() > kLongestCompanionNs || now_ns - last < kCompanionEveryNs) return;
+    if (estimate_ns() > kLongestCompanionNs || now_ns < last + kCompanionEveryNs) return;
     companion_until_ns_.store(now_ns + kCompanionNs, std::memory_order_relaxed);
     companion_.store(true, std::memory_order_release);
   }
@@ -88,7 +88,7 @@ class Function {
   std::atomic<uint64_t> companion_until_ns_{0};
   std::atomic<bool> companion_{false};
   std::atomic<uint8_t> learning_{0};
-  uint8_t group_ = 0;  // the rest:  by the thread that holds learning_
+  uint8_t group_ = 0;  // the rest: by the thread that holds learning_
   uint8_t in_group_ = 0;
   uint32_t known_since_ = 0;  // launches_ when the estimate became what it is
   uint64_t group_began_ns_ = 0;

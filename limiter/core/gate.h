@@ -46,19 +46,20 @@ inline uint64_t GateSum(const char* words, const char* page) {
   return pair(words) + pair(words + kWakeDistance) + pair(page);
 }
 
-// The same question in C++.
-__attribute__((always_inline)) inline bool GateIsOpen() {
-  const char* words = hami_gate.words.load(std::memory_order_acquire);
+__attribute__((always_inline)) inline bool SumIsExpected(const char* words) {
   const char* page = hami_gate.page.load(std::memory_order_relaxed);
   return GateSum(words, page) == hami_gate.expected.load(std::memory_order_relaxed);
+}
+
+// The same question in C++.
+__attribute__((always_inline)) inline bool GateIsOpen() {
+  return SumIsExpected(hami_gate.words.load(std::memory_order_acquire));
 }
 
 // In a container under a limit: nothing has changed since the limits were last read, and nobody
 // holds launches back.
 __attribute__((always_inline)) inline bool LimitsAreAsBefore() {
-  const char* words = hami_gate.limited.load(std::memory_order_acquire);
-  const char* page = hami_gate.page.load(std::memory_order_relaxed);
-  return GateSum(words, page) == hami_gate.expected.load(std::memory_order_relaxed);
+  return SumIsExpected(hami_gate.limited.load(std::memory_order_acquire));
 }
 
 // Reads the limits if they may have changed, and opens or closes the gate.

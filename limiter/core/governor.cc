@@ -40,6 +40,10 @@ bool HeldBack(Attachment& own) {
   return Suspended(own);
 }
 
+Bucket BucketOf(unsigned device) {
+  return Bucket(Attachment::Own().region().ext.header.devices[device]);
+}
+
 const void* Wake(Attachment& own) { return &own.region().ext.header.limits_wake; }
 
 }  // namespace
@@ -117,7 +121,7 @@ bool Governor::Engaged(unsigned device, uint32_t percent) {
   if (now == before) return engaged;
   in_force_[device].store(now, std::memory_order_relaxed);
   if (engaged && (before == 0 || percent < before)) {
-    Bucket bucket(own.region().ext.header.devices[device]);
+    Bucket bucket = BucketOf(device);
     bucket.Refill(sys::NowNs(CLOCK_MONOTONIC), percent);
     bucket.Lower(0);
   }
@@ -198,7 +202,7 @@ void Governor::Prepay(const Charge& charge, Prepaid& prepaid) {
   }
   const uint32_t wanted = prepaid.Wanted(charge.busy_ns);
   if (wanted == 0) return;
-  Bucket bucket(Attachment::Own().region().ext.header.devices[charge.device]);
+  Bucket bucket = BucketOf(charge.device);
   if (charge.tokens != 0 && bucket.tokens() <= wanted) return prepaid.Scarce();
   Buy(charge.device, wanted, prepaid.TakeLaunches());
   prepaid.Bought(wanted);
@@ -207,7 +211,7 @@ void Governor::Prepay(const Charge& charge, Prepaid& prepaid) {
 // Time that launches are going to use, or (negative) will not.
 void Governor::Buy(unsigned device, int64_t ns, uint32_t launches) {
   if (in_force_[device].load(std::memory_order_relaxed) != 0) {
-    Bucket(Attachment::Own().region().ext.header.devices[device]).Spend(ns);
+    BucketOf(device).Spend(ns);
   }
   Book(device, static_cast<uint64_t>(ns), launches);
   raw_ns_[device].fetch_add(static_cast<uint64_t>(ns * int64_t{kOne} / int64_t{correction(device)}),
@@ -225,7 +229,7 @@ void Governor::Book(unsigned device, uint64_t busy_ns, uint32_t launches) {
 
 void Governor::Refund(const Charge& charge) {
   if (charge.tokens == 0) return;
-  Bucket(Attachment::Own().region().ext.header.devices[charge.device]).Spend(-charge.tokens);
+  BucketOf(charge.device).Spend(-charge.tokens);
 }
 
 void Governor::Harvest(uint64_t context) {
@@ -249,7 +253,7 @@ void Governor::Take(const Sampled& what, uint64_t ns) {
     Book(what.device, -refund, 0);
   }
   if (missing == 0 || in_force_[what.device].load(std::memory_order_relaxed) == 0) return;
-  Bucket(Attachment::Own().region().ext.header.devices[what.device]).Spend(missing);
+  BucketOf(what.device).Spend(missing);
 }
 
 // A correction below 1 made up for estimates that others' work had lengthened. Where a better
