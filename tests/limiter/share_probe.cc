@@ -17,16 +17,24 @@ struct Handle {
   char bytes[64] = {};
 };
 
+void Save(const std::string& path, const Handle& handle) {
+  std::ofstream(path, std::ios::binary).write(handle.bytes, sizeof handle.bytes);
+}
+Handle Saved(const std::string& path) {
+  Handle handle;
+  std::ifstream(path, std::ios::binary).read(handle.bytes, sizeof handle.bytes);
+  return handle;
+}
+
 // ipcget <pointer> <file>, ipcopen <file>
 std::string GetIpc(const Args& a) {
   Handle handle;
   const int result = Call("cuIpcGetMemHandle", &handle, Number(a[1]) + 0ull);
-  std::ofstream(a[2], std::ios::binary).write(handle.bytes, sizeof handle.bytes);
+  Save(a[2], handle);
   return Answer(result);
 }
 std::string OpenIpc(const Args& a) {
-  Handle handle;
-  std::ifstream(a[1], std::ios::binary).read(handle.bytes, sizeof handle.bytes);
+  const Handle handle = Saved(a[1]);
   return Made("cuIpcOpenMemHandle_v2", handle, 1u);
 }
 
@@ -75,12 +83,11 @@ std::string CreateSharedPool() {
 std::string ExportBlock(const Args& a) {
   Handle handle;
   const int result = Call("cuMemPoolExportPointer", &handle, Number(a[1]) + 0ull);
-  std::ofstream(a[2], std::ios::binary).write(handle.bytes, sizeof handle.bytes);
+  Save(a[2], handle);
   return Answer(result);
 }
 std::string ImportBlock(const Args& a) {
-  Handle handle;
-  std::ifstream(a[2], std::ios::binary).read(handle.bytes, sizeof handle.bytes);
+  Handle handle = Saved(a[2]);
   return Made("cuMemPoolImportPointer", Pointer(a[1]), &handle);
 }
 
