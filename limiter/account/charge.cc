@@ -108,7 +108,7 @@ bool IsWithinShare(Attachment& own, unsigned device) {
 
 // Begins an operation on the card's own memory.
 bool BeginPhysical(Attachment& own, unsigned device, uint64_t bytes) {
-  const auto words = own.words(device);
+  const auto& words = own.words(device);
   if (!Account<>::Begin(words, bytes, own.MemoryLimit(device))) return false;
   if (IsWithinShare(own, device)) return true;
   Account<>::Cancel(words, bytes);
@@ -156,7 +156,7 @@ Reservation Reservation::Of(unsigned device, uint64_t bytes) {
 Reservation Reservation::OfAny(unsigned device, uint64_t bytes) {
   Attachment& own = Attachment::Own();
   if (!own.Join()) return {device, 0, false};
-  const auto words = own.words(device);
+  const auto& words = own.words(device);
   const auto begin = [&] { return Account<>::Begin(words, bytes, own.MemoryLimit(device)); };
   if (bytes < region::kAbsurdBytes && (begin() || WithEveryRelief(own, {device, bytes}, begin))) {
     return {device, bytes, true};
@@ -175,7 +175,7 @@ bool Reservation::FitsPhysicalShare() const {
 Reservation Reservation::UpTo(unsigned device, uint64_t least, uint64_t most) {
   Attachment& own = Attachment::Own();
   if (!own.Join()) return {device, 0, false};
-  const auto words = own.words(device);
+  const auto& words = own.words(device);
   uint64_t bytes = 0;
   const auto begin = [&](uint64_t enough) {
     bytes = Account<>::BeginUpTo(words, most, own.MemoryLimit(device));
@@ -209,25 +209,30 @@ Reservation::~Reservation() {
   Close();
 }
 
-bool Reservation::Keep(unsigned kind, uint64_t actual) {
+// The driver took more than was asked for.
+bool Reservation::Widen(uint64_t actual) {
   Attachment& own = Attachment::Own();
-  const auto words = own.words(device_);
-  if (actual > bytes_) {
-    const uint64_t more = actual - bytes_;
-    const auto begin = [&] { return Account<>::Begin(words, more, own.MemoryLimit(device_)); };
-    if (!begin() && !WithEveryRelief(own, {device_, more, bytes_}, begin)) {
-      Refuse(own, device_, more);
-      return false;
-    }
-    bytes_ = actual;
+  const uint64_t more = actual - bytes_;
+  const auto begin = [&] {
+    return Account<>::Begin(own.words(device_), more, own.MemoryLimit(device_));
+  };
+  if (!begin() && !WithEveryRelief(own, {device_, more, bytes_}, begin)) {
+    Refuse(own, device_, more);
+    return false;
   }
-  Account<>::Commit(words, kind, bytes_, actual);
+  bytes_ = actual;
+  return true;
+}
+
+bool Reservation::Keep(unsigned kind, uint64_t actual) {
+  if (actual > bytes_ && !Widen(actual)) return false;
+  Account<>::Commit(Attachment::Own().words(device_), kind, bytes_, actual);
   Close();
   return true;
 }
 
 void Reservation::KeepAnyway(unsigned kind, uint64_t actual) {
-  const auto words = Attachment::Own().words(device_);
+  const auto& words = Attachment::Own().words(device_);
   if (actual > bytes_) {
     Account<>::BeginUnasked(words, actual - bytes_);
     bytes_ = actual;
@@ -239,7 +244,7 @@ void Reservation::KeepAnyway(unsigned kind, uint64_t actual) {
 void Charge(unsigned device, unsigned kind, uint64_t bytes) {
   Attachment& own = Attachment::Own();
   if (bytes == 0 || !own.Join()) return;
-  const auto words = own.words(device);
+  const auto& words = own.words(device);
   if (!Account<>::Begin(words, bytes, own.MemoryLimit(device))) {
     Account<>::BeginUnasked(words, bytes);
   }

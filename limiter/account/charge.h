@@ -54,6 +54,7 @@ class Reservation {
  private:
   Reservation(unsigned device, uint64_t bytes, bool granted)
       : device_(device), bytes_(bytes), granted_(granted), open_(granted) {}
+  bool Widen(uint64_t actual);
   void Close();
 
   unsigned device_;

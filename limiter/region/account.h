@@ -7,20 +7,23 @@
 //   2. the sum of (pending + bytes) over living slots is never below that either,
 // so a total that a dead process left too high may be lowered to that sum.
 //
-// Every function may be called by any thread of any process that maps the region; slot words are
-// written by threads of the slot's owner only (or by its reaper once it is dead). Step::At is
-// called before each access to a shared word, Step::Known with all that a loop has learned so far:
-// nothing in the library, a scheduler in the model test.
+// Every function may be called by any thread of any process that maps the region. The total is
+// changed by compare-and-swap. A slot's words are written by threads of its owner only (or by its
+// reaper once it is dead): by plain stores, under a lock of that process's own, which nobody else
+// can wait for. Step::At is called before each access to a shared word, Step::Known with all that a
+// loop has learned so far: nothing in the library, a scheduler in the model test.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 
 #include "abi/region.h"
+#include "limiter/sys/spin.h"
 
 namespace hami::limiter::region {
 
 struct NoStep {
+  using Turn = sys::ShortLock;
   static void At(const void*) {}
   template <class... Values>
   static void Known(Values...) {}
@@ -35,26 +38,30 @@ template <class Step = NoStep>
 class Account {
  public:
   // The words of one device of the container and of one process's slot. `mirror` is the same
-  // process's entry in the version 1 prefix.
+  // process's entry in the version 1 prefix; `turn` is for the threads of that process.
+  using Turn = typename Step::Turn;
   struct Words {
     HamiExtHeader* header;
     HamiExtDevice* device;
     HamiExtSlotDevice* own;
     uint64_t* pending;
     HamiV1Used* mirror;
+    Turn* turn;
   };
 
   // Reserves `bytes` if the container stays within `limit` (0: none). Refused: nothing changed.
   static bool Begin(const Words& words, uint64_t bytes, uint64_t limit) {
-    Add(*words.pending, HAMI_TAG_ONE + bytes);
+    const sys::Guard turn(*words.turn);
+    Announce(words, bytes);
     if (RaiseTotal(words, bytes, limit)) return true;
-    Subtract(*words.pending, bytes);
+    Withdraw(words, bytes);
     return false;
   }
 
   // Reserves as much as there is room for, `most` at the utmost; 0: no room.
   static uint64_t BeginUpTo(const Words& words, uint64_t most, uint64_t limit) {
-    Add(*words.pending, HAMI_TAG_ONE + most);
+    const sys::Guard turn(*words.turn);
+    Announce(words, most);
     uint64_t granted = 0;
     uint64_t seen = Load(words.device->used_total);
     while (true) {
@@ -63,38 +70,45 @@ class Account {
       if (granted == 0 || Swap(words.device->used_total, seen, NextTag(seen, used + granted)))
         break;
     }
-    Subtract(*words.pending, most - granted);
+    Withdraw(words, most - granted);
     return granted;
   }
 
   // What the driver took although it could not be reserved: booked without asking.
   static void BeginUnasked(const Words& words, uint64_t bytes) {
-    Add(*words.pending, HAMI_TAG_ONE + bytes);
+    const sys::Guard turn(*words.turn);
+    Announce(words, bytes);
     RaiseTotal(words, bytes, 0);
     Count(words.header->unaccounted);
   }
 
   // The driver call succeeded and took `actual` <= `reserved`.
   static void Commit(const Words& words, unsigned kind, uint64_t reserved, uint64_t actual) {
-    Add(words.own->bytes[kind], actual);
-    MirrorAdd(words, kind, actual);
+    const sys::Guard turn(*words.turn);
+    Set(words.own->bytes[kind], Own(words.own->bytes[kind]) + actual);
+    Show(words, kind, actual);
     if (reserved > actual) LowerTotal(words, reserved - actual);
-    Subtract(*words.pending, reserved);
+    Withdraw(words, reserved);
   }
 
   // The driver call failed: the reservation goes back.
   static void Cancel(const Words& words, uint64_t reserved) {
+    const sys::Guard turn(*words.turn);
     LowerTotal(words, reserved);
-    Subtract(*words.pending, reserved);
+    Withdraw(words, reserved);
   }
 
   // The driver has freed `bytes` of `kind`.
   static void Release(const Words& words, unsigned kind, uint64_t bytes) {
-    Add(*words.pending, HAMI_TAG_ONE + bytes);
-    if (!SubtractSaturating(words.own->bytes[kind], bytes)) Count(words.header->saturated);
-    MirrorSubtract(words, kind, bytes);
+    const sys::Guard turn(*words.turn);
+    Announce(words, bytes);
+    const uint64_t held = Own(words.own->bytes[kind]);
+    const uint64_t freed = Smaller(held, bytes);
+    if (freed < bytes) Count(words.header->saturated);
+    Set(words.own->bytes[kind], held - freed);
+    Show(words, kind, -freed);
     LowerTotal(words, bytes);
-    Subtract(*words.pending, bytes);
+    Withdraw(words, bytes);
   }
 
   // Upper bound of what a slot holds on a device while used_total does not change, and how much of
@@ -203,13 +217,20 @@ class Account {
   static uint64_t NextTag(uint64_t tagged, uint64_t bytes) {
     return ((tagged & ~HAMI_BYTES_MASK) + HAMI_TAG_ONE) | bytes;
   }
-  static void Add(uint64_t& word, uint64_t value) {
-    Step::At(&word);
-    std::atomic_ref(word).fetch_add(value, std::memory_order_seq_cst);
+  // A word of the own slot, under its turn. Whoever sees the new value sees what was written
+  // before.
+  static uint64_t Own(uint64_t& word) {
+    return std::atomic_ref(word).load(std::memory_order_relaxed);
   }
-  static void Subtract(uint64_t& word, uint64_t value) {
+  static void Set(uint64_t& word, uint64_t value) {
     Step::At(&word);
-    std::atomic_ref(word).fetch_sub(value, std::memory_order_seq_cst);
+    std::atomic_ref(word).store(value, std::memory_order_release);
+  }
+  static void Announce(const Words& words, uint64_t bytes) {
+    Set(*words.pending, Own(*words.pending) + HAMI_TAG_ONE + bytes);
+  }
+  static void Withdraw(const Words& words, uint64_t bytes) {
+    Set(*words.pending, Own(*words.pending) - bytes);
   }
   static bool Swap(uint64_t& word, uint64_t& expected, uint64_t desired) {
     Step::At(&word);
@@ -239,26 +260,13 @@ class Account {
     }
   }
 
-  // False: it would have gone below zero and is zero now.
-  static bool SubtractSaturating(uint64_t& word, uint64_t value) {
-    uint64_t seen = Load(word);
-    while (!Swap(word, seen, seen < value ? 0 : seen - value)) {
+  // Old readers see the same figures; the seqlock beside them stays even. `change` may be negative.
+  static void Show(const Words& words, unsigned kind, uint64_t change) {
+    HamiV1Used& mirror = *words.mirror;
+    uint64_t& size = kind == HAMI_KIND_CONTEXT ? mirror.context_size : mirror.data_size;
+    for (uint64_t* shown : {&size, &mirror.total}) {
+      std::atomic_ref(*shown).store(Own(*shown) + change, std::memory_order_relaxed);
     }
-    return seen >= value;
-  }
-
-  // Old readers see the same figures. Only the owner's threads write them, each its own change, so
-  // the words are right whenever the owner is at rest; the seqlock beside them stays even.
-  static uint64_t& MirrorWord(const Words& words, unsigned kind) {
-    return kind == HAMI_KIND_CONTEXT ? words.mirror->context_size : words.mirror->data_size;
-  }
-  static void MirrorAdd(const Words& words, unsigned kind, uint64_t bytes) {
-    std::atomic_ref(MirrorWord(words, kind)).fetch_add(bytes, std::memory_order_relaxed);
-    std::atomic_ref(words.mirror->total).fetch_add(bytes, std::memory_order_relaxed);
-  }
-  static void MirrorSubtract(const Words& words, unsigned kind, uint64_t bytes) {
-    std::atomic_ref(MirrorWord(words, kind)).fetch_sub(bytes, std::memory_order_relaxed);
-    std::atomic_ref(words.mirror->total).fetch_sub(bytes, std::memory_order_relaxed);
   }
 };
 

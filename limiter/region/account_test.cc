@@ -13,11 +13,12 @@ namespace {
 // Two processes' slots on device 0.
 struct Books {
   std::unique_ptr<HamiRegion> region = std::make_unique<HamiRegion>();
+  sys::ShortLock turns[8];
   Account<>::Words Of(unsigned slot) {
     HamiExtSlot& ext = region->ext.slots[slot];
     Account<>::StoreState(ext, HAMI_SLOT_LIVE);
-    return {&region->ext.header, &region->ext.header.devices[0], &ext.device[0], &ext.pending[0],
-            &region->v1.procs[slot].used[0]};
+    return {&region->ext.header, &region->ext.header.devices[0],  &ext.device[0],
+            &ext.pending[0],     &region->v1.procs[slot].used[0], &turns[slot]};
   }
   uint64_t Used() { return BytesOf(region->ext.header.devices[0].used_total); }
   bool Repair() {

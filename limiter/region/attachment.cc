@@ -202,6 +202,7 @@ void Attachment::JoinOnce() {
     return;
   }
   epoch_ = region_->ext.slots[slot].epoch;
+  FindWords(slot);
   slot_.store(slot, std::memory_order_relaxed);
   state_.store(kJoined, std::memory_order_release);
   if (settings_.log_level_set) {
@@ -209,11 +210,14 @@ void Attachment::JoinOnce() {
   }
 }
 
-Account<>::Words Attachment::words(unsigned device) {
-  const auto slot = static_cast<size_t>(slot_.load(std::memory_order_relaxed));
-  HamiExtSlot& ext = region_->ext.slots[slot];
-  return {&region_->ext.header, &region_->ext.header.devices[device], &ext.device[device],
-          &ext.pending[device], &region_->v1.procs[slot].used[device]};
+void Attachment::FindWords(int slot) {
+  HamiExtHeader& header = region_->ext.header;
+  HamiExtSlot& own = region_->ext.slots[slot];
+  HamiV1Slot& mirror = region_->v1.procs[slot];
+  for (unsigned d = 0; d < HAMI_EXT_DEVICES; ++d) {
+    words_[d] = {&header,         &header.devices[d], &own.device[d],
+                 &own.pending[d], &mirror.used[d],    &account_turns_[d]};
+  }
 }
 
 uint64_t Attachment::MemoryLimit(unsigned device) const {
@@ -388,6 +392,7 @@ uint64_t Attachment::InFlight(unsigned device) {
 
 void Attachment::AfterFork() {
   turn_.Reset();
+  for (sys::ShortLock& turn : account_turns_) turn.Reset();
   slots_.ResetLocks();
   const uint32_t state = state_.load(std::memory_order_relaxed);
   if (state < kMapped || state == kOff) return;

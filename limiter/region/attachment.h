@@ -58,7 +58,8 @@ class Attachment {
   uint64_t UsedTagged(unsigned device) const {
     return Account<>::Load(region_->ext.header.devices[device].used_total);
   }
-  Account<>::Words words(unsigned device);
+  // Valid as long as this process has its slot.
+  const Account<>::Words& words(unsigned device) const { return words_[device]; }
   // This process's slot.
   HamiExtSlot& slot() { return region_->ext.slots[slot_.load(std::memory_order_relaxed)]; }
 
@@ -89,6 +90,7 @@ class Attachment {
 
   void MapOnce();
   void JoinOnce();
+  void FindWords(int slot);
   void OpenLimits(const char* region_path);
   Creation Beginning() const;
   void LowerTo(const StatedLimits& stated);
@@ -124,6 +126,8 @@ class Attachment {
   Identity self_;
   env::Settings settings_;
   sys::Text<256> path_;
+  Account<>::Words words_[HAMI_EXT_DEVICES] = {};
+  sys::ShortLock account_turns_[HAMI_EXT_DEVICES];
   std::atomic<int8_t> limits_index_[HAMI_EXT_DEVICES];  // entry of limits.ro + 1, 0 = none
   std::atomic<uint64_t> wish_[HAMI_EXT_DEVICES];        // bytes, 0 = none
   std::atomic<uint32_t> core_wish_[HAMI_EXT_DEVICES];   // percent, 0 = none

@@ -63,8 +63,13 @@ uint64_t World::ValueOf(const void* word) const {
 
 Model::Words World::WordsOf(unsigned actor) {
   const auto index = static_cast<unsigned>(slot[actor]);
-  return {&region_->ext.header, &device(), &ext(index).device[0], &ext(index).pending[0],
-          &region_->v1.procs[index].used[0]};
+  static ModelStep::Turn turn;
+  return {&region_->ext.header,
+          &device(),
+          &ext(index).device[0],
+          &ext(index).pending[0],
+          &region_->v1.procs[index].used[0],
+          &turn};
 }
 
 void World::Step(const void* word) {

@@ -28,6 +28,10 @@ inline constexpr size_t kStackSize = 16 * 1024;
 
 // In front of each access to a shared word: hands over to the scheduler.
 struct ModelStep {
+  struct Turn {  // an actor has one thread
+    void Acquire() {}
+    void Release() {}
+  };
   static void At(const void* word);
   static void Known(std::initializer_list<uint64_t> values);
   template <class... Values>

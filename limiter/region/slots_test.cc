@@ -37,7 +37,8 @@ class SlotsTest : public ::testing::Test {
   HamiV1Slot& Mirror(int index) { return opened_.region->v1.procs[index]; }
   Account<>::Words Words(int index) {
     return {&opened_.region->ext.header, &opened_.region->ext.header.devices[0],
-            &Slot(index).device[0], &Slot(index).pending[0], &Mirror(index).used[0]};
+            &Slot(index).device[0],      &Slot(index).pending[0],
+            &Mirror(index).used[0],      &turn_};
   }
   uint64_t Used() { return BytesOf(opened_.region->ext.header.devices[0].used_total); }
   void Repair() { Account<>::Repair(*opened_.region, 0); }
@@ -78,6 +79,7 @@ class SlotsTest : public ::testing::Test {
 
   std::string path_;
   Opened opened_;
+  sys::ShortLock turn_;
   Slots slots_;
 };
 

@@ -72,8 +72,10 @@ class Stress {
  private:
   void Work(Slots& slots, int slot, std::mt19937& random, const std::atomic<bool>& over) {
     HamiExtSlot& ext = region().ext.slots[slot];
-    const Account<>::Words words{&region().ext.header, &region().ext.header.devices[0],
-                                 &ext.device[0], &ext.pending[0], &region().v1.procs[slot].used[0]};
+    sys::ShortLock turn;
+    const Account<>::Words words{
+        &region().ext.header, &region().ext.header.devices[0],  &ext.device[0],
+        &ext.pending[0],      &region().v1.procs[slot].used[0], &turn};
     std::vector<uint64_t> held;
     while (!over) {
       if (random() % 64 == 0) return;

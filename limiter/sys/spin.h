@@ -53,17 +53,22 @@ class Lock {
 class ShortLock {
  public:
   void Acquire() {
-    for (uint64_t spin = 1; held_.exchange(true, std::memory_order_acquire); ++spin) {
-      while (held_.load(std::memory_order_relaxed)) {
-        CpuRelax();
-        if (++spin % 128 == 0) SleepNs(20'000);
-      }
-    }
+    if (held_.exchange(true, std::memory_order_acquire)) AcquireLater();
   }
   void Release() { held_.store(false, std::memory_order_release); }
   void Reset() { held_.store(false, std::memory_order_relaxed); }
 
  private:
+  [[gnu::noinline]] void AcquireLater() {
+    uint64_t spin = 1;
+    do {
+      while (held_.load(std::memory_order_relaxed)) {
+        CpuRelax();
+        if (++spin % 128 == 0) SleepNs(20'000);
+      }
+    } while (held_.exchange(true, std::memory_order_acquire));
+  }
+
   std::atomic<bool> held_{false};
 };
 
