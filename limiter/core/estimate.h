@@ -14,7 +14,7 @@ class Function {
  public:
   static constexpr uint32_t kEarlySamples = 16;
   static constexpr uint64_t kSampleEveryNs = 2'000'000;  // of estimated device time
-  static constexpr uint32_t kRarestSample = 256;
+  static constexpr uint32_t kRarestSample = 1024;
   // Launches admitted at a guess before the first sample must be there.
   static constexpr uint32_t kMostGuessed = 1;
   static constexpr uint32_t kMostWaits = 50;
@@ -95,11 +95,10 @@ class Function {
   uint64_t minima_[kGroups] = {};  // 0: no sample yet
 };
 
-// Launches of one function take alike when their sizes are alike: about the logarithm of the number
-// of threads, from 1 to 187.
-template <class... Sizes>
-constexpr uint32_t SizeClass(Sizes... sizes) {
-  return (1 + ... + static_cast<uint32_t>(31 - __builtin_clz(uint32_t{sizes} | 1)));
+// Launches of one function take alike when their sizes are alike: the logarithm of the number of
+// threads (of 2^64 and above: of what is left of it), from 1 to 64.
+constexpr uint32_t SizeClass(uint64_t threads) {
+  return static_cast<uint32_t>(64 - __builtin_clzll(threads | 1));
 }
 
 // All functions of a process, by handle and size of the launch. All zeros when new: pages that no

@@ -45,6 +45,14 @@ CUresult Missing() { return CUDA_ERROR_NOT_FOUND; }
 constinit std::atomic<bool> launches_bound{false};
 constinit std::atomic<bool> filling{false};
 constinit core::EventDriver events;
+// The card of a program that sees one only; -1: several, or not known.
+constinit std::atomic<int> only_card{-1};
+
+void LearnOnlyCard() {
+  const auto count = HAMI_REAL(cuDeviceGetCount);
+  int cards = 0;
+  if (count != nullptr && count(&cards) == CUDA_SUCCESS && cards == 1) only_card.store(IndexOf(0));
+}
 
 template <class Function>
 void Bind(std::atomic<Function>& to, void* real) {
@@ -67,6 +75,7 @@ void BindLaunches() {
     events.elapsed = HAMI_REAL(cuEventElapsedTime);
     events.exchange_mode = HAMI_REAL(cuThreadExchangeStreamCaptureMode);
     Governor::Own().sampler().SetDriver(events);
+    LearnOnlyCard();
   }
   launches_bound.store(true, std::memory_order_release);
 }
@@ -81,7 +90,8 @@ struct Launch {
 
 __attribute__((always_inline)) inline uint32_t SizeClass(const unsigned (&grid)[3],
                                                          const unsigned (&block)[3]) {
-  return core::SizeClass(grid[0], grid[1], grid[2], block[0], block[1], block[2]);
+  const auto product = [](const unsigned(&n)[3]) { return uint64_t{n[0]} * n[1] * n[2]; };
+  return core::SizeClass(product(grid) * product(block));
 }
 
 // A random number is not worth a state that threads share.
@@ -95,16 +105,22 @@ uint32_t Noise(const Charge& charge) {
 
 __attribute__((tls_model("initial-exec"))) constinit thread_local core::Prepaid prepaid;
 
+// The card of the calling thread's context if it was here before; negative: ask the long way.
+__attribute__((noinline)) int CurrentCard() {
+  CUcontext context = nullptr;
+  const auto ask = hami_real_cuCtxGetCurrent.load(std::memory_order_relaxed);
+  return ask(&context) == CUDA_SUCCESS && SeenBefore(context) ? seen_context.index : -1;
+}
+
 // Spends what the thread has paid for, and writes nothing that others share. What was spent; 0: the
-// launch has to go the long way.
+// launch has to go the long way, which binds the driver's functions before it says that the limits
+// are known.
 __attribute__((always_inline)) inline uint64_t PaidAhead(uint64_t handle, uint32_t size_class) {
   if (!core::LimitsAreAsBefore() || Busy() || SomeCapture()) return 0;
-  CUcontext context = nullptr;
-  if (hami_real_cuCtxGetCurrent.load(std::memory_order_relaxed)(&context) != CUDA_SUCCESS ||
-      !SeenBefore(context)) {
-    return 0;
-  }
-  const auto device = static_cast<unsigned>(seen_context.index);
+  int card = only_card.load(std::memory_order_relaxed);
+  if (card < 0) card = CurrentCard();
+  if (card < 0) return 0;
+  const auto device = static_cast<unsigned>(card);
   Governor& governor = Governor::Own();
   core::Function& function = governor.functions().Find(handle, size_class);
   const uint64_t cost = governor.Corrected(device, function.estimate_ns());
@@ -250,7 +266,6 @@ namespace core = hami::limiter::core;
   static CUresult hami_govern_##name parameters;                                                \
   HAMI_LAUNCH_ENTRY(name);                                                                      \
   extern "C" __attribute__((visibility("hidden"), used)) CUresult hami_long_##name parameters { \
-    if (!launches_bound.load(std::memory_order_acquire)) return hami_govern_##name arguments;   \
     const Launch what = launch;                                                                 \
     const uint64_t paid = PaidAhead(what.handle, what.size_class);                              \
     if (paid == 0) return hami_govern_##name arguments;                                         \
@@ -299,8 +314,8 @@ Launch Configured(const CUlaunchConfig* config, CUfunction function, bool per_th
 }
 // Block and grid of the first CUDA versions are set on the function.
 Launch Old(CUfunction function, int width, int height, CUstream stream) {
-  const uint32_t size_class = core::SizeClass(static_cast<unsigned>(width > 0 ? width : 1),
-                                              static_cast<unsigned>(height > 0 ? height : 1));
+  const auto side = [](int blocks) { return static_cast<uint64_t>(blocks > 0 ? blocks : 1); };
+  const uint32_t size_class = core::SizeClass(side(width) * side(height));
   return {KeyOf(function), size_class, stream, false};
 }
 

@@ -14,7 +14,7 @@ namespace hami::sim::ledger_detail {
 
 inline constexpr uint64_t kSequenceMask = 0xfff;
 inline constexpr uint64_t kNoLimit = ~uint64_t{0};
-inline constexpr int64_t kReapPatienceNs = 100'000'000;
+inline constexpr int64_t kReapPatienceNs = 10'000'000;
 
 inline uint64_t UsedOf(uint64_t word) { return word >> 22; }
 inline int SlotOf(uint64_t word) { return static_cast<int>((word >> 12) & 0x3ff); }
