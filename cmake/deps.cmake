@@ -1,5 +1,6 @@
 # All outside libraries, from Debian packages (tools/install-deps). find_package only: no downloads.
 find_package(Threads REQUIRED)
+set(Boost_NO_WARN_NEW_VERSIONS ON)  # CMake 3.25 is older than this Boost and says so at length
 find_package(Boost 1.81 EXACT REQUIRED COMPONENTS json url)
 find_package(OpenSSL 3 REQUIRED)
 find_package(fmt 9 REQUIRED)
