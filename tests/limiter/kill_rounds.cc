@@ -34,6 +34,7 @@ void KillFigures::Add(const KillFigures& other) {
   refused += other.refused;
   samples += other.samples;
   longest_ns = std::max(longest_ns, other.longest_ns);
+  longest_wall_ns = std::max(longest_wall_ns, other.longest_wall_ns);
   slow += other.slow;
   longest_exact_ns = std::max(longest_exact_ns, other.longest_exact_ns);
   exact_sum_ns += other.exact_sum_ns;
@@ -158,12 +159,13 @@ std::string KillRounds::Stop(Probe& victim) {
 std::string KillRounds::Pace(Probe& probe) {
   std::string answer;
   std::string wrong = Ask(probe, "pace", answer);
-  uint64_t operations = 0, refused = 0, failed = 0, longest = 0, slow = 0;
-  std::istringstream(answer) >> operations >> refused >> failed >> longest >> slow;
+  uint64_t operations = 0, refused = 0, failed = 0, longest = 0, wall = 0, slow = 0;
+  std::istringstream(answer) >> operations >> refused >> failed >> longest >> wall >> slow;
   if (failed != 0) wrong = "an operation failed with another code than 2";
   figures_.operations += operations;
   figures_.refused += refused;
   figures_.longest_ns = std::max(figures_.longest_ns, longest);
+  figures_.longest_wall_ns = std::max(figures_.longest_wall_ns, wall);
   figures_.slow += slow;
   return wrong;
 }

@@ -22,6 +22,7 @@ struct KillFigures {
   uint64_t operations = 0, refused = 0;
   uint64_t samples = 0;           // looks at region and card while neither changed
   uint64_t longest_ns = 0;        // of an operation of a process that was not stopped itself
+  uint64_t longest_wall_ns = 0;   // the same with its waiting for a processor
   uint64_t slow = 0;              // such operations above 100 ms
   uint64_t longest_exact_ns = 0;  // from a kill to an exact account
   uint64_t exact_sum_ns = 0;

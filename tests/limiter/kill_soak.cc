@@ -23,6 +23,7 @@ constexpr struct {
                {"refused", &KillFigures::refused},
                {"samples", &KillFigures::samples},
                {"longest_operation_ns", &KillFigures::longest_ns},
+               {"longest_wall_ns", &KillFigures::longest_wall_ns},
                {"operations_above_100_ms", &KillFigures::slow},
                {"longest_until_exact_ns", &KillFigures::longest_exact_ns},
                {"sum_until_exact_ns", &KillFigures::exact_sum_ns},

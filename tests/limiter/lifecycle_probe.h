@@ -14,7 +14,8 @@ std::string Live(const std::vector<std::string>& arguments, const std::string& l
                  Execute execute);
 
 // churn <threads> <largest>: threads allocate and free at random from now on.
-// pace: "operations refused failed longest_ns over_100_ms" since the last time.
+// pace: "operations refused failed longest_ns longest_wall_ns over_100_ms" since the last time; the
+// wall time includes waiting for a processor, the others do not.
 // rest: lets them stand between two operations: bytes that they hold. go: on again.
 std::string Load(const std::vector<std::string>& arguments);
 
