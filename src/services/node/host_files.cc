@@ -109,12 +109,15 @@ void HostFiles::Collect(const std::function<bool(const std::string& uid)>& alive
 Result<std::vector<std::string>> HostFiles::RemoveAll(
     const std::function<bool(const std::string& uid)>& alive) {
   std::vector<std::string> kept;
-  auto names = fs_.List(layout_.Containers());
-  for (const std::string& name : names ? *names : std::vector<std::string>{}) {
-    if (alive(UidOf(name))) {
-      kept.push_back(layout_.Containers() + "/" + name);
-    } else {
-      TRY(fs_.RemoveTree(layout_.Containers() + "/" + name));
+  for (const std::string& folder : {layout_.Containers(), layout_.Limits(), layout_.State()}) {
+    auto names = fs_.List(folder);
+    for (const std::string& name : names ? *names : std::vector<std::string>{}) {
+      const std::string path = folder + "/" + name;
+      if (alive(UidOf(name))) {
+        kept.push_back(path);
+      } else {
+        TRY(fs_.RemoveTree(path));
+      }
     }
   }
   if (!kept.empty()) return kept;

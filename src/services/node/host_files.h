@@ -43,8 +43,8 @@ class HostFiles {
   void RemoveContainer(const std::string& uid, const std::string& container);
   // Removes folders of Pods that are not `alive` and were last touched before `before`.
   void Collect(const std::function<bool(const std::string& uid)>& alive, WallTime before);
-  // For uninstalling: everything of ours; with containers' folders of live Pods the library and
-  // they stay, and the answer says so.
+  // For uninstalling: everything of ours. What belongs to a live Pod (folder, limits page, record)
+  // stays and is the answer; with any of it the library stays, too.
   Result<std::vector<std::string>> RemoveAll(
       const std::function<bool(const std::string& uid)>& alive);
 

@@ -235,6 +235,27 @@ TEST_F(DiskTest, RemoveAllKeepsWhatLivePodsUse) {
   EXPECT_FALSE(RealFileSystem().Exists(root_ + "/lock"));
 }
 
+TEST_F(DiskTest, UninstallLeftLimitsPagesOfDeadPodsBesideThoseOfLiveOnes) {
+  HostFiles files(RealFileSystem(), Layout());
+  Write(root_ + "/libvgpu.so", "x");
+  ASSERT_TRUE(files.Install(root_ + "/libvgpu.so", "1"));
+  for (const char* uid : {"live", "dead"}) {
+    ASSERT_TRUE(files.MakeContainer(uid, "c"));
+    Write(files.LimitsPage(uid, "c"), "page");
+    Write(files.layout().State() + "/" + uid + "_c.json", "{}");
+  }
+  Write(files.LimitsPage("long-dead", "c"), "page");  // its folder went before
+  auto kept = files.RemoveAll([](const std::string& uid) { return uid == "live"; });
+  ASSERT_TRUE(kept.has_value());
+  EXPECT_EQ(*kept, (std::vector<std::string>{files.ContainerDir("live", "c"),
+                                             files.LimitsPage("live", "c"),
+                                             files.layout().State() + "/live_c.json"}));
+  for (const std::string& path : *kept) EXPECT_TRUE(RealFileSystem().Exists(path)) << path;
+  EXPECT_FALSE(RealFileSystem().Exists(files.ContainerDir("dead", "c")));
+  EXPECT_EQ(RealFileSystem().List(files.layout().Limits())->size(), 1u);
+  EXPECT_EQ(RealFileSystem().List(files.layout().State())->size(), 1u);
+}
+
 TEST_F(DiskTest, LimitsPageAndRegionAreMadeOnceInTheOrderGiven) {
   const LimitsRequest request{
       .region_file = root_ + "/u.cache",
