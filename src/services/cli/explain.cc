@@ -25,6 +25,12 @@ bool NamesOurResources(const Pod& pod, const protocol::DeviceConfig& config) {
   });
 }
 
+// "gpu: 0" names a resource and asks for no card; a wrong value is asked for all the same.
+bool AsksForCards(const Pod& pod, const protocol::DeviceConfig& config) {
+  auto seen = vendor::MutatePod(pod, config);
+  return !seen || seen->uses_cards;
+}
+
 // Limits that do not hold, whatever the Pod asks for.
 void AddSwitchedOff(const Pod& pod, const Cluster& cluster, Explanation& out) {
   const bool allowed = cluster.install.allow_disable_control;
@@ -356,7 +362,13 @@ Result<Explanation> Explain(const PodInput& input, const Cluster& cluster) {
   out.notes = cluster.notes;
   if (!NamesOurResources(pod, cluster.devices)) {
     out.findings.emplace_back("none of its containers names a resource of HAMi");
-  } else if (!pod.node_name.empty()) {
+    return out;
+  }
+  if (!AsksForCards(pod, cluster.devices)) {
+    out.findings.emplace_back("its containers name resources of HAMi, but none asks for a card");
+    return out;
+  }
+  if (!pod.node_name.empty()) {
     if (auto request = policy::CompileRequest(pod, cluster.devices, cluster.install.policies)) {
       AddAsks(*request, out);
     }
@@ -364,7 +376,7 @@ Result<Explanation> Explain(const PodInput& input, const Cluster& cluster) {
   } else {
     ExplainPending(input, pod, cluster, out);
   }
-  if (NamesOurResources(pod, cluster.devices) && !pod.Finished()) AddSwitchedOff(pod, cluster, out);
+  if (!pod.Finished()) AddSwitchedOff(pod, cluster, out);
   return out;
 }
 

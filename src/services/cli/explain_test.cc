@@ -317,6 +317,29 @@ TEST(ExplainTest, APodWithoutOurResourcesIsNoneOfOurs) {
   EXPECT_TRUE(IsFine(e.state));
 }
 
+// Complaint: "failed ... scheduler default-scheduler bound it" of a healthy Pod with gpu: 0.
+TEST(ExplainTest, AHealthyPodWithZeroCardsIsNotCalledFailed) {
+  FakeApi api = FakeApi::Healthy();
+  for (const char* node : {"", "n1"}) {
+    Json pod = Tree(R"({"metadata":{"name":"p"},"spec":{"schedulerName":"default-scheduler",
+      "containers":[{"name":"c","resources":{"limits":{"nvidia.com/gpu":"0"}}}]},
+      "status":{"phase":"Running"}})");
+    pod.at("spec").as_object()["nodeName"] = node;
+    Explanation e = Ask(api, pod);
+    EXPECT_EQ(e.state, PodState::kNoCards) << node;
+    EXPECT_TRUE(IsFine(e.state));
+    EXPECT_THAT(e.findings, ElementsAre(HasSubstr("none asks for a card")));
+  }
+}
+
+TEST(ExplainTest, AShareWithoutACountStillAsksForCards) {
+  FakeApi api = FakeApi::Healthy();
+  Json pod = Tree(R"({"metadata":{"name":"p"},"spec":{"schedulerName":"default-scheduler",
+    "containers":[{"name":"c","resources":{"limits":{"nvidia.com/gpumem":"3000"}}}]},
+    "status":{"phase":"Pending"}})");
+  EXPECT_EQ(Ask(api, pod).state, PodState::kNotMutated);
+}
+
 TEST(ExplainTest, NodesThatMayNotBeSeenLeaveTheAnswerOpen) {
   FakeApi api = FakeApi::Healthy();
   api.forbidden = {"/api/v1/nodes"};
