@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/printable.h"
+
 namespace hami {
 namespace {
 
@@ -14,6 +16,7 @@ size_t Width(std::string_view text) {
 }  // namespace
 
 void Table::Row(std::vector<std::string> cells) {
+  for (std::string& cell : cells) cell = Printable(cell);
   if (!rows_.empty()) {
     cells.resize(rows_.front().size());
     for (std::string& cell : cells) {

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <optional>
 
+#include "base/printable.h"
 #include "domain/protocol/names.h"
 #include "domain/vendor/vendor.h"
 
@@ -135,8 +136,11 @@ CardPolicy ParseCardPolicy(std::string_view text, bool numa_bind) {
 Result<ScoreWeights> ParseScoreWeights(std::string_view text) {
   auto weights = ParseWeights(text);
   if (weights) return weights;
-  return Fail(std::move(weights).error().With("invalid " + std::string(protocol::kScoringWeights) +
-                                              " annotation \"" + std::string(text) + "\""));
+  Error error =
+      std::move(weights).error().With("invalid " + std::string(protocol::kScoringWeights) +
+                                      " annotation \"" + std::string(text) + "\"");
+  error.message = Printable(error.message);
+  return Fail(std::move(error));
 }
 
 bool RequestsAnything(const PodRequest& request) { return !request.vendors.empty(); }

@@ -7,6 +7,8 @@
 #include <optional>
 #include <vector>
 
+#include "base/printable.h"
+
 namespace hami::policy {
 namespace {
 
@@ -41,12 +43,18 @@ struct Row {
 constexpr size_t kMaxItems = 3;
 constexpr size_t kMaxItemText = 64;
 
-// "a, b and 2 more"; users write these words, so each is cut at 64 bytes.
+// Users write these words: cut at 64 bytes, and nothing in them reaches a terminal raw.
+std::string Item(const std::string& word) {
+  std::string out = QuotedIfOdd(Head(word, kMaxItemText));
+  if (word.size() > kMaxItemText) out += "...";
+  return out;
+}
+
+// "a, b and 2 more".
 std::string Items(const std::vector<std::string>& items) {
   std::string out;
   for (size_t i = 0; i < std::min(kMaxItems, items.size()); ++i) {
-    out += (i == 0 ? "" : ", ") + items[i].substr(0, kMaxItemText);
-    if (items[i].size() > kMaxItemText) out += "...";
+    out += (i == 0 ? "" : ", ") + Item(items[i]);
   }
   if (items.size() > kMaxItems) out += " and " + std::to_string(items.size() - kMaxItems) + " more";
   return out;
@@ -105,7 +113,7 @@ std::string Detail(const PodRequest& request, Reason reason,
   switch (reason) {
     case Reason::kCardTypeMismatch:
       return AgainstText("type", select.use_types, select.nouse_types,
-                         select.modes ? "mode " + select.modes->substr(0, kMaxItemText) : "",
+                         select.modes ? "mode " + Item(*select.modes) : "",
                          There(refusals, &NodeVerdict::wrong_type));
     case Reason::kCardUuidMismatch:
       return AgainstText("card", select.use_uuids, select.nouse_uuids, "",

@@ -8,6 +8,7 @@
 
 #include "base/json_write.h"
 #include "base/log.h"
+#include "base/printable.h"
 #include "platform/kube/objects.h"
 #include "platform/kube/time.h"
 
@@ -204,7 +205,7 @@ void EventRecorder::Emit(const ObjectRef& object, EventType type, std::string_vi
   entry->object = object;
   entry->type = type;
   entry->reason = reason;
-  entry->message = CapMessage(message);
+  entry->message = CapMessage(Printable(message));
   for (std::string_view part :
        {std::string_view(object.kind), std::string_view(object.ns), std::string_view(object.name),
         std::string_view(object.uid), TypeName(type), std::string_view(entry->reason),

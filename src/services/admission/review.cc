@@ -7,6 +7,7 @@
 
 #include "base/base64.h"
 #include "base/json.h"
+#include "base/printable.h"
 #include "domain/protocol/names.h"
 #include "domain/protocol/objects.h"
 #include "domain/vendor/vendor.h"
@@ -294,7 +295,7 @@ ReviewResult Write(std::string_view api_version, std::string_view uid, const Ans
   }
   if (!answer.warnings.empty()) {
     json::array warnings;
-    for (const std::string& warning : answer.warnings) warnings.emplace_back(warning);
+    for (const std::string& warning : answer.warnings) warnings.emplace_back(Printable(warning));
     response["warnings"] = std::move(warnings);
   }
   ReviewResult result;

@@ -5,6 +5,7 @@
 
 #include "base/flags.h"
 #include "base/fs.h"
+#include "base/printable.h"
 #include "base/terminal.h"
 #include "base/version.h"
 #include "domain/protocol/names.h"
@@ -193,7 +194,7 @@ Result<int> Run(int argc, const char* const* argv, const Outside& outside) {
 int RunHamictl(int argc, const char* const* argv, const Outside& outside) {
   auto result = Run(argc, argv, outside);
   if (result) return *result;
-  outside.err("hamictl: " + result.error().message + "\n");
+  outside.err("hamictl: " + Printable(result.error().message) + "\n");
   return result.error().code == Code::kInvalidArgument ? kExitUsage : kExitUnreachable;
 }
 

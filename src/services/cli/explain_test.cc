@@ -317,6 +317,25 @@ TEST(ExplainTest, APodWithoutOurResourcesIsNoneOfOurs) {
   EXPECT_TRUE(IsFine(e.state));
 }
 
+// Complaint: ESC, BEL and newlines of a user's annotation reached the administrator's terminal.
+TEST(ExplainTest, WhatUsersWroteReachesNoTerminalRaw) {
+  FakeApi api = FakeApi::Healthy();
+  Json pod = PodJson("p", "3000");
+  const std::string evil = "h\x1b[2J\a\n  node: fine";
+  pod.at("metadata").at("annotations").as_object()["nvidia.com/use-gputype"] = evil;
+  Explanation e =
+      Ask(api, pod, "", {{.type = "Warning", .reason = "R", .message = evil, .source = "s"}});
+  const std::string text = ExplanationText(e, kNow);
+  EXPECT_THAT(text, HasSubstr("asks for type \"h\\x1b[2j\\x07\\n  node: fine\""));
+  EXPECT_THAT(text, HasSubstr("h\\x1b[2J\\x07\\n  node: fine"));
+  for (char c : text) EXPECT_TRUE(c == '\n' || (c >= ' ' && c != 0x7F)) << int{c};
+  EXPECT_THAT(text, Not(HasSubstr("\n  node: fine")));
+
+  pod = PodJson("p", "3000");
+  pod.at("metadata").at("annotations").as_object()["hami.io/device-scoring-weights"] = evil;
+  EXPECT_THAT(Ask(api, pod).findings, ElementsAre(HasSubstr("annotation \"h\\x1b[2J\\x07")));
+}
+
 // Complaint: "failed ... scheduler default-scheduler bound it" of a healthy Pod with gpu: 0.
 TEST(ExplainTest, AHealthyPodWithZeroCardsIsNotCalledFailed) {
   FakeApi api = FakeApi::Healthy();

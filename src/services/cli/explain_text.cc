@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/json_write.h"
+#include "base/printable.h"
 #include "base/table.h"
 #include "domain/protocol/time_text.h"
 #include "services/cli/explain.h"
@@ -31,10 +32,10 @@ std::string NodesText(const Explanation& e) {
   std::string text = "\nNodes:\n";
   for (const NodeAnswer& node : e.nodes) {
     // The refusal names its node itself.
-    text += "  " +
-            (node.fits ? fmt::format("{}: fits, score {:.2f}", node.name, node.score) : node.text);
+    text += "  " + (node.fits ? fmt::format("{}: fits, score {:.2f}", node.name, node.score)
+                              : Printable(node.text));
     text += "\n";
-    if (!node.lock.empty()) text += "    lock: " + node.lock + "\n";
+    if (!node.lock.empty()) text += "    lock: " + Printable(node.lock) + "\n";
     if (node.cards.empty()) continue;
     Table table({"CARD", "UUID", "MODEL", "SHARE", "FREE MEMORY", "FREE CORES", "FREE SLOTS"});
     for (const CardAnswer& card : node.cards) {
@@ -66,19 +67,23 @@ std::string EventsText(const Explanation& e, WallTime now) {
 
 std::string ExplanationText(const Explanation& e, WallTime now) {
   std::string text = "Pod " + e.pod.Text() + ": " + std::string(PodStateText(e.state)) + "\n";
-  text += "  scheduler: " + e.scheduler + "\n";
-  if (!e.node.empty()) text += "  node: " + e.node + "\n";
-  for (const std::string& ask : e.asks) text += "  asks: " + ask + "\n";
+  // Much of it was written by users: no line of theirs breaks, or colours, ours.
+  auto line = [&text](const char* before, std::string_view what) {
+    text += before + Printable(what) + "\n";
+  };
+  line("  scheduler: ", e.scheduler);
+  if (!e.node.empty()) line("  node: ", e.node);
+  for (const std::string& ask : e.asks) line("  asks: ", ask);
   for (const Grant& grant : e.grants) {
-    text += fmt::format("  holds: {}: {} MiB and {} cores of card {} ({})\n", grant.container,
-                        grant.share.memory.value, grant.share.cores.value, grant.share.uuid,
-                        grant.share.vendor);
+    line("  holds: ", fmt::format("{}: {} MiB and {} cores of card {} ({})", grant.container,
+                                  grant.share.memory.value, grant.share.cores.value,
+                                  grant.share.uuid, grant.share.vendor));
   }
   if (!e.findings.empty()) text += "\nWhy:\n";
-  for (const std::string& finding : e.findings) text += "  - " + finding + "\n";
+  for (const std::string& finding : e.findings) line("  - ", finding);
   if (!e.nodes.empty()) text += NodesText(e);
   if (!e.events.empty()) text += EventsText(e, now);
-  for (const std::string& note : e.notes) text += "! " + note + "\n";
+  for (const std::string& note : e.notes) line("! ", note);
   return text;
 }
 

@@ -1,6 +1,7 @@
 #include "services/cli/get_cards.h"
 
 #include "base/json_write.h"
+#include "base/printable.h"
 #include "base/table.h"
 
 namespace hami::cli {
@@ -141,7 +142,7 @@ std::string AsTable(const Cluster& cluster, std::string_view only, bool wide, si
                      " registers no cards: is there such a node, does it carry the label "
                      "gpu=on, does the device plugin run there?\n";
   }
-  for (const std::string& remark : Remarks(cluster, only)) text += "! " + remark + "\n";
+  for (const std::string& remark : Remarks(cluster, only)) text += "! " + Printable(remark) + "\n";
   return text;
 }
 

@@ -6,6 +6,7 @@
 
 #include "abi/limits_page.h"
 #include "base/fs.h"
+#include "base/printable.h"
 #include "limiter/env/number.h"
 #include "limiter/sys/syscall.h"
 #include "platform/region/file_users.h"

@@ -5,6 +5,7 @@
 #include "abi/env_names.h"
 #include "abi/region.h"
 #include "base/json_write.h"
+#include "base/printable.h"
 #include "base/table.h"
 
 namespace hami::region_tool {
@@ -185,14 +186,6 @@ std::string SizeText(Bytes bytes) {
   if (value % kMi == 0) return fmt::format("{} MiB", value / kMi);
   if (value < kMi) return fmt::format("{} B", value);
   return fmt::format("{}.{} MiB", value / kMi, value % kMi * 10 / kMi);
-}
-
-std::string Printable(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c < ' ' || c > '~') c = '?';
-  }
-  return out;
 }
 
 std::string RegionText(const RegionReport& report) {

@@ -30,7 +30,5 @@ std::string PageJson(const std::string& path, const region::LimitsPage& page);
 
 // "3000 MiB", "0.5 MiB", "17 B"; never rounded up to a whole unit that it is not.
 std::string SizeText(Bytes bytes);
-// Text that a container's user wrote: what could steer a terminal becomes '?'.
-std::string Printable(std::string_view text);
 
 }  // namespace hami::region_tool
