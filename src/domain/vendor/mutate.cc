@@ -63,16 +63,15 @@ void WarnBoth(const Settings& s, const Container& container, Mutation& out) {
                          s.memory_percent + " are both set; " + s.memory + " wins");
 }
 
-// Zero is "not asked for", and a little is more often a mistaken unit: "3000m" reaches us as 3.
+// Zero is "not asked for", and a little is more often a mistaken unit ("3000m" reaches us as 3).
 void WarnOfOddMemory(const Settings& s, const Container& container, const ContainerRequest& request,
                      Mutation& out) {
   constexpr MiB kContext{64};  // less than any driver needs before the first allocation
   const std::string prefix = "container \"" + container.name + "\": ";
   if (request.memory.value > 0) {
     if (request.memory.value >= kContext.value || !Names(container, s.memory)) return;
-    out.warnings.push_back(prefix + s.memory + " is " + std::to_string(request.memory.value) +
-                           " MiB, less than a context of the driver takes; a suffix m means "
-                           "thousandths");
+    out.warnings.push_back(prefix + s.memory + ": " + std::to_string(request.memory.value) +
+                           " MiB cannot hold a context of the driver; the unit is MiB");
     return;
   }
   if (request.memory_percent != 100) return;

@@ -54,9 +54,11 @@ Result<int64_t> Memory(const Container& container, const Settings& settings,
   bool bytes = quantity && suffixed && quantity->value >= kAbsurdMiB / settings.memory_factor;
   if (bytes && settings.memory_factor == 1) {
     int64_t mib = (quantity->value >> 20) + ((quantity->value & ((1 << 20) - 1)) != 0 ? 1 : 0);
-    return Wrong(container, settings.memory, text, "unit is MiB, use " + std::to_string(mib));
-  }
-  if (bytes) {
+    // Never advise what would be refused in its turn.
+    if (mib <= high) {
+      return Wrong(container, settings.memory, text, "unit is MiB, use " + std::to_string(mib));
+    }
+  } else if (bytes) {
     return Wrong(container, settings.memory, text,
                  "unit is " + std::to_string(settings.memory_factor) + " MiB, not bytes");
   }

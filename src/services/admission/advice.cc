@@ -1,11 +1,14 @@
 #include "services/admission/advice.h"
 
 #include <algorithm>
+#include <set>
 #include <span>
 #include <string_view>
 
 #include "base/edit_distance.h"
+#include "domain/policy/compile.h"
 #include "domain/protocol/names.h"
+#include "domain/vendor/vendor.h"
 
 namespace hami::admission {
 namespace {
@@ -50,6 +53,20 @@ bool Contains(Words words, std::string_view word) {
 
 std::string_view NameOf(std::string_view key) { return key.substr(key.find('/') + 1); }
 
+// Which of `known` the name resembles within its domain; "" for none, or if it is one of them.
+std::string_view Misspelt(std::string_view name, const std::vector<std::string_view>& known) {
+  if (Contains(known, name) || name.find('/') == std::string_view::npos) return "";
+  const std::string_view domain = name.substr(0, name.find('/') + 1);
+  std::vector<std::string_view> names;
+  for (std::string_view one : known) {
+    if (one.starts_with(domain)) names.push_back(NameOf(one));
+  }
+  auto near = NearestName(NameOf(name), names);
+  if (!near) return "";
+  return *std::ranges::find_if(
+      known, [&](auto one) { return one.starts_with(domain) && NameOf(one) == *near; });
+}
+
 // "" for a key that resembles none of ours; other programs have annotations in these domains, too.
 std::string_view MeantBy(std::string_view key) {
   bool of_our_domains = std::ranges::any_of(kUserKeys, [&](std::string_view known) {
@@ -81,10 +98,35 @@ std::vector<std::string> AnnotationAdvice(const Pod& pod) {
     out.push_back("annotation " + std::string(rule.key) + " \"" + it->second + "\": expected " +
                   std::string(rule.expected) + "; anything else has no effect");
   }
+  auto weights = pod.annotations.find(protocol::kScoringWeights);
+  if (weights != pod.annotations.end()) {
+    if (auto read = policy::ParseScoreWeights(weights->second); !read) {
+      out.push_back(read.error().message + "; the pod waits until this is put right");
+    }
+  }
   for (const auto& [key, value] : pod.annotations) {
     std::string_view meant = MeantBy(key);
     if (meant.empty()) continue;
     out.push_back("annotation " + key + " has no effect: did you mean " + std::string(meant) + "?");
+  }
+  return out;
+}
+
+std::vector<std::string> ResourceAdvice(const Pod& pod, const protocol::DeviceConfig& config) {
+  const std::vector<std::string> managed = vendor::ManagedResources(config);
+  const std::vector<std::string_view> known(managed.begin(), managed.end());
+  std::vector<std::string> out;
+  for (const Container& container : pod.containers) {
+    std::set<std::string> asked;
+    for (const ResourceMap* map : {&container.limits, &container.requests}) {
+      for (const auto& [name, quantity] : *map) asked.insert(name);
+    }
+    for (const std::string& name : asked) {
+      std::string_view meant = Misspelt(name, known);
+      if (meant.empty()) continue;
+      out.push_back("container \"" + container.name + "\": " + name +
+                    " is no resource of HAMi: did you mean " + std::string(meant) + "?");
+    }
   }
   return out;
 }

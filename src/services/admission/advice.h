@@ -8,10 +8,14 @@
 #include <vector>
 
 #include "domain/model/pod.h"
+#include "domain/protocol/device_config.h"
 
 namespace hami::admission {
 
 std::vector<std::string> AnnotationAdvice(const Pod& pod);
+
+// Resources in the domains of ours whose names resemble ours and are not.
+std::vector<std::string> ResourceAdvice(const Pod& pod, const protocol::DeviceConfig& config);
 
 // For each container that asks for no limits; `allowed`: what the device plugins do with that.
 std::vector<std::string> DisabledControlAdvice(const Pod& pod, bool allowed);

@@ -187,6 +187,7 @@ Answer Mutate(const Json& object, const Pod& pod, const AdmissionConfig& config,
   }
   answer.uses_cards = mutation->uses_cards;
   Append(std::move(mutation->warnings), answer.warnings);
+  Append(ResourceAdvice(pod, config.devices), answer.warnings);
   if (answer.uses_cards) {
     Append(DisabledControlAdvice(pod, config.allow_disable_control), answer.warnings);
     Append(AnnotationAdvice(pod), answer.warnings);

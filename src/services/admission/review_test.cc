@@ -191,6 +191,45 @@ TEST(ReviewTest, RefusalsOfBadValuesNameContainerResourceValueAndExpectation) {
   }
 }
 
+std::string WarningsOf(const char* limits, const char* annotations) {
+  const std::string text =
+      std::string(R"({"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{
+        "uid":"u","operation":"CREATE","resource":{"version":"v1","resource":"pods"},
+        "kind":{"version":"v1","kind":"Pod"},"namespace":"a","object":{"metadata":{"name":"p",
+        "annotations":)") +
+      annotations + R"(},"spec":{"containers":[{"name":"c","resources":{"limits":)" + limits +
+      "}}]}}}}";
+  Json review = ParseJson(Review(text, Config()).body).value();
+  const Json* warnings = Find(review, {"response", "warnings"});
+  return warnings == nullptr ? "" : ToJson(*warnings);
+}
+
+// Complaint: admitted in silence, and waited for ever.
+TEST(ReviewTest, WrongScoringWeightsAreAWarning) {
+  constexpr const char* kLimits = R"({"nvidia.com/gpu":"1","nvidia.com/gpumem":"500"})";
+  EXPECT_THAT(WarningsOf(kLimits, R"({"hami.io/device-scoring-weights":"a=1"})"),
+              HasSubstr("the pod waits until this is put right"));
+  EXPECT_EQ(WarningsOf(kLimits, R"({"hami.io/device-scoring-weights":"slot=1,core=1,memory=2"})"),
+            "");
+}
+
+TEST(ReviewTest, AMisspeltResourceIsAWarningThatNamesTheRightOne) {
+  EXPECT_THAT(WarningsOf(R"({"nvidia.com/gpu":"1","nvidia.com/gpumemory":"500"})", "{}"),
+              HasSubstr("nvidia.com/gpumemory is no resource of HAMi: did you mean "
+                        "nvidia.com/gpumem?"));
+  EXPECT_EQ(WarningsOf(R"({"nvidia.com/gpu":"1","nvidia.com/gpumem":"500","amd.com/gpumemory":"1",
+                          "nvidia.com/mig-1g.5gb":"1","cpu":"1"})",
+                       "{}"),
+            "");
+}
+
+// Complaint: what users write into annotations reached terminals raw, by way of kubectl, too.
+TEST(ReviewTest, ControlCharactersOfAPodBecomeVisibleInWarnings) {
+  EXPECT_THAT(WarningsOf(R"({"nvidia.com/gpu":"1","nvidia.com/gpumem":"500"})",
+                         R"({"hami.io/node-scheduler-policy":"\u001b[2J\n"})"),
+              HasSubstr(R"(\\x1b[2J\\n)"));
+}
+
 TEST(ReviewTest, WhatIsNoReviewIsAnsweredWith400) {
   for (std::string_view text :
        {"", "{", "[]", "null", "3", R"({"kind":"AdmissionReview"})",

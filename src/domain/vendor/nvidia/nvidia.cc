@@ -46,6 +46,10 @@ Result<void> AddPriority(const MutateContext& at, Mutation& out) {
                                             limit->second +
                                             "\": expected a whole number from 0 (0 high, 1 low)");
   }
+  if (quantity->value > 1) {
+    out.warnings.push_back("container \"" + container.name + "\": " + name + " \"" + limit->second +
+                           "\": 0 is high and 1 is low; it ranks below both");
+  }
   AddEnv(at, protocol::kEnvTaskPriority, std::to_string(quantity->value), out);
   return {};
 }

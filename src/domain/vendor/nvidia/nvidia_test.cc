@@ -72,6 +72,12 @@ TEST(NvidiaTest, ThePercentageDenialIsTheReferencesText) {
 TEST(NvidiaTest, MemoryInBytesIsDeniedWithTheNumberToWrite) {
   EXPECT_EQ(Denial({{"nvidia.com/gpu", "1"}, {"nvidia.com/gpumem", "3Gi"}}),
             "container \"c\": nvidia.com/gpumem \"3Gi\": unit is MiB, use 3072");
+  // Complaint: "use 8796093022208", which was refused in its turn.
+  for (std::string huge : {"99999999999999999999999", "100e21", "8Ei"}) {
+    EXPECT_EQ(Denial({{"nvidia.com/gpu", "1"}, {"nvidia.com/gpumem", huge}}),
+              "container \"c\": nvidia.com/gpumem \"" + huge +
+                  "\": expected a whole number of MiB from 0 to 2147483647");
+  }
   EXPECT_THAT(Denial({{"nvidia.com/gpumem", "1Gi"}}), HasSubstr("use 1024"));
   EXPECT_THAT(Denial({{"nvidia.com/gpumem", "3G"}}), HasSubstr("use 2862"));
   EXPECT_THAT(Denial({{"nvidia.com/gpumem", "-1"}}),
@@ -150,7 +156,7 @@ TEST(NvidiaTest, MemoryOfZeroOrNextToNothingIsAWarning) {
                                                      " \"0\" means the whole memory of the card"));
   }
   EXPECT_THAT(warnings({{"nvidia.com/gpumem", "3000m"}}),
-              ElementsAre(HasSubstr("nvidia.com/gpumem is 3 MiB, less than a context")));
+              ElementsAre(HasSubstr("nvidia.com/gpumem: 3 MiB cannot hold a context")));
   EXPECT_THAT(warnings({{"nvidia.com/gpumem", "64"}}), IsEmpty());
   EXPECT_THAT(warnings({{"nvidia.com/gpumem-percentage", "100"}}), IsEmpty());
   EXPECT_THAT(warnings({}), IsEmpty());
@@ -186,6 +192,18 @@ TEST(NvidiaTest, ThePriorityBecomesAnEnvironmentVariableOnce) {
   EXPECT_THAT(MutatePod(PodOf({c}), Config())->changes, IsEmpty());
   c.limits["nvidia.com/priority"] = "-1";
   EXPECT_THAT(MutatePod(PodOf({c}), Config()).error().message, HasSubstr("nvidia.com/priority"));
+}
+
+// Complaint: 7 was taken in silence where 0 and 1 exist.
+TEST(NvidiaTest, APriorityBeyondTheTwoLevelsIsAWarning) {
+  ResourceMap limits = {{"nvidia.com/gpu", "1"}, {"nvidia.com/gpumem", "500"}};
+  for (const char* level : {"0", "1"}) {
+    limits["nvidia.com/priority"] = level;
+    EXPECT_THAT(MutatePod(PodOf({Asking(limits)}), Config())->warnings, IsEmpty());
+  }
+  limits["nvidia.com/priority"] = "7";
+  EXPECT_THAT(MutatePod(PodOf({Asking(limits)}), Config())->warnings,
+              ElementsAre(HasSubstr("nvidia.com/priority \"7\": 0 is high and 1 is low")));
 }
 
 // Trap: the reference appends its variables to every container of every Pod in the cluster.
