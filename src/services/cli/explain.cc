@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 
 #include "domain/policy/explain.h"
 #include "domain/protocol/bind_state.h"
@@ -90,8 +91,7 @@ void AddAsks(const PodRequest& request, Explanation& out) {
 }
 
 // "main: ImagePullBackOff: ..." for each container that waits.
-std::vector<std::string> WaitingContainers(const Json& object) {
-  std::vector<std::string> waiting;
+void AddWaiting(const Json& object, Explanation& out) {
   for (const char* list : {"initContainerStatuses", "containerStatuses"}) {
     const Json* statuses = Find(object, {"status", list});
     if (statuses == nullptr || !statuses->is_array()) continue;
@@ -102,10 +102,9 @@ std::vector<std::string> WaitingContainers(const Json& object) {
           "container " + std::string(StringAt(status, {"name"})) + " waits: " + std::string(reason);
       std::string_view message = StringAt(status, {"state", "waiting", "message"});
       if (!message.empty()) text += ": " + std::string(message);
-      waiting.push_back(std::move(text));
+      out.findings.push_back(std::move(text));
     }
   }
-  return waiting;
 }
 
 void AddGrants(const Pod& pod, const Cluster& cluster, Explanation& out) {
@@ -123,19 +122,33 @@ void AddGrants(const Pod& pod, const Cluster& cluster, Explanation& out) {
   }
 }
 
+// One line for each card of its own that is not well.
+void AddUnhealthy(const Cluster& cluster, Explanation& out) {
+  std::set<std::string> named;
+  for (const Grant& grant : out.grants) named.insert(grant.share.uuid);
+  for (const NodePicture& node : cluster.nodes) {
+    for (const auto& [word, set] : node.state.cards) {
+      for (const Device& device : set.devices) {
+        if (device.healthy || node.state.name != out.node || !named.contains(device.id)) continue;
+        out.findings.push_back(
+            "its card " + device.id +
+            " is unhealthy: nothing new is placed there, and what runs may fail");
+      }
+    }
+  }
+}
+
 std::string Since(std::optional<int64_t> unix_seconds) {
   if (!unix_seconds) return "an unknown time";
   return protocol::FormatRfc3339(WallTime(std::chrono::seconds(*unix_seconds)));
-}
-
-void AddWaiting(const Json& object, Explanation& out) {
-  for (std::string& text : WaitingContainers(object)) out.findings.push_back(std::move(text));
 }
 
 // A Pod that has its node.
 void ExplainBound(const PodInput& input, const Pod& pod, const Cluster& cluster, Explanation& out) {
   using protocol::BindPhase;
   AddGrants(pod, cluster, out);
+  out.over = pod.Finished();
+  if (!out.over) AddUnhealthy(cluster, out);
   protocol::BindState bind = protocol::ReadBindState(pod);
   std::string_view status_reason = StringAt(input.object, {"status", "reason"});
   std::string_view status_message = StringAt(input.object, {"status", "message"});

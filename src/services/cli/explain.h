@@ -63,6 +63,7 @@ struct Explanation {
   std::vector<std::string> asks;      // "main: 3000 MiB and 30 cores on each of 1 card"
   std::vector<std::string> findings;  // sentences, the most important first
   std::vector<Grant> grants;
+  bool over = false;  // it has ended: what it held is free again
   std::vector<NodeAnswer> nodes;
   std::vector<PodEvent> events;
   std::vector<std::string> notes;  // what could not be looked at

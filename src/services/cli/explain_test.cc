@@ -317,6 +317,43 @@ TEST(ExplainTest, APodWithoutOurResourcesIsNoneOfOurs) {
   EXPECT_TRUE(IsFine(e.state));
 }
 
+// Complaint: with several containers Scheduled and BindingSucceed vanished without a word.
+TEST(ExplainTest, OlderEventsAreCountedWhereTheyAreNotShown) {
+  FakeApi api = FakeApi::Healthy();
+  std::vector<PodEvent> events(11);
+  for (size_t i = 0; i < events.size(); ++i) events[i].reason = "R" + std::to_string(i);
+  const std::string text = ExplanationText(Ask(api, PodJson("p", "3000"), "", events), kNow);
+  EXPECT_THAT(text, AllOf(Not(HasSubstr(" R2 ")), HasSubstr(" R3 "), HasSubstr("(3 older not")));
+  events.resize(8);
+  EXPECT_THAT(ExplanationText(Ask(api, PodJson("p", "3000"), "", events), kNow),
+              Not(HasSubstr("older")));
+}
+
+TEST(ExplainTest, APodOnAnUnhealthyCardIsToldSo) {
+  FakeApi api = FakeApi::Healthy();
+  Json pod = BoundPodJson("a", "3000", "n1", "GPU-a0");
+  EXPECT_THAT(Ask(api, pod).findings, Not(Contains(HasSubstr("unhealthy"))));
+  Json& cards = api.lists["/api/v1/nodes"][0]
+                    .at("metadata")
+                    .at("annotations")
+                    .at("hami.io/node-nvidia-register");
+  std::string text(cards.as_string());
+  text.replace(text.find("\"health\":true"), 13, "\"health\":false");
+  cards = text;
+  EXPECT_THAT(Ask(api, pod).findings, Contains(HasSubstr("its card GPU-a0 is unhealthy")));
+  EXPECT_THAT(Ask(api, BoundPodJson("b", "3000", "n1", "GPU-a1")).findings,
+              Not(Contains(HasSubstr("unhealthy"))));
+}
+
+TEST(ExplainTest, AFinishedPodHeldItsCards) {
+  FakeApi api = FakeApi::Healthy();
+  Json pod = BoundPodJson("a", "3000", "n1", "GPU-a0");
+  EXPECT_THAT(ExplanationText(Ask(api, pod), kNow), HasSubstr("  holds: main: 3000 MiB"));
+  pod.at("status").as_object()["phase"] = "Succeeded";
+  EXPECT_THAT(ExplanationText(Ask(api, pod), kNow),
+              AllOf(HasSubstr("  held: main: 3000 MiB"), Not(HasSubstr("holds:"))));
+}
+
 // Complaint: ESC, BEL and newlines of a user's annotation reached the administrator's terminal.
 TEST(ExplainTest, WhatUsersWroteReachesNoTerminalRaw) {
   FakeApi api = FakeApi::Healthy();

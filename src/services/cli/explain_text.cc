@@ -60,7 +60,9 @@ std::string EventsText(const Explanation& e, WallTime now) {
     if (event.count > 1) age += fmt::format(" (x{})", event.count);
     table.Row({age, event.type, event.reason, event.source, event.message});
   }
-  return text + table.Text("  ");
+  text += table.Text("  ");
+  if (first > 0) text += fmt::format("  ({} older not shown; -o json has them)\n", first);
+  return text;
 }
 
 }  // namespace
@@ -75,9 +77,10 @@ std::string ExplanationText(const Explanation& e, WallTime now) {
   if (!e.node.empty()) line("  node: ", e.node);
   for (const std::string& ask : e.asks) line("  asks: ", ask);
   for (const Grant& grant : e.grants) {
-    line("  holds: ", fmt::format("{}: {} MiB and {} cores of card {} ({})", grant.container,
-                                  grant.share.memory.value, grant.share.cores.value,
-                                  grant.share.uuid, grant.share.vendor));
+    line(e.over ? "  held: " : "  holds: ",
+         fmt::format("{}: {} MiB and {} cores of card {} ({})", grant.container,
+                     grant.share.memory.value, grant.share.cores.value, grant.share.uuid,
+                     grant.share.vendor));
   }
   if (!e.findings.empty()) text += "\nWhy:\n";
   for (const std::string& finding : e.findings) line("  - ", finding);
