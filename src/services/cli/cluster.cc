@@ -14,6 +14,7 @@ namespace {
 
 constexpr char kComponentSelector[] = "app.kubernetes.io%2Fcomponent%3Dhami-scheduler";
 constexpr std::string_view kWebhookName = "vgpu.hami.io";
+constexpr char kConfigEvent[] = "InvalidDevicePluginConfig";
 constexpr std::string_view kDeviceConfigKey = "device-config.yaml";
 
 std::string LockText(const Node& node) {
@@ -33,9 +34,8 @@ void CheckOffered(const Node& node, const protocol::DeviceConfig& config, NodePi
     std::string count = vendor->hooks.settings(config).count;
     auto offered = node.allocatable.find(count);
     if (offered != node.allocatable.end() && offered->second != "0") continue;
-    picture.problems.push_back(
-        "kubelet offers no " + count +
-        " although cards are registered: is the device plugin running there?");
+    picture.unoffered = "kubelet offers no " + count + " although cards are registered";
+    picture.problems.push_back(picture.unoffered + ": is the device plugin running there?");
   }
 }
 
@@ -67,6 +67,34 @@ void AddPod(const Pod& pod, const protocol::DeviceConfig& config, NodePicture& p
     usage->slots += charge.slots;
     usage->memory += charge.memory;
     usage->cores += charge.cores;
+  }
+}
+
+// What the plugins of such nodes said last of their settings; whoever may not read Events gets the
+// question instead.
+void AddConfigEvents(const ApiCall& api, Cluster& cluster) {
+  auto unoffered = [](const NodePicture& node) { return !node.unoffered.empty(); };
+  if (std::ranges::none_of(cluster.nodes, unoffered)) return;
+  auto events = ListAll(api, std::string("/api/v1/namespaces/default/events?fieldSelector=") +
+                                 UrlEncode("involvedObject.kind=Node,reason=") + kConfigEvent);
+  if (!events) return;
+  std::map<std::string, std::pair<WallTime, std::string>, std::less<>> said;
+  for (const Json& event : *events) {
+    if (StringAt(event, {"reason"}) != kConfigEvent) continue;
+    auto when = protocol::ParseRfc3339(StringAt(event, {"lastTimestamp"}));
+    auto& last = said[std::string(StringAt(event, {"involvedObject", "name"}))];
+    if (!last.second.empty() && when.value_or(WallTime{}) < last.first) continue;
+    last = {when.value_or(WallTime{}), std::string(StringAt(event, {"message"}))};
+  }
+  for (NodePicture& node : cluster.nodes) {
+    auto at = said.find(node.state.name);
+    if (node.unoffered.empty() || at == said.end()) continue;
+    const std::string because = node.unoffered + "; its plugin says, at " +
+                                protocol::FormatRfc3339(at->second.first) + ": " +
+                                at->second.second;
+    for (std::string& problem : node.problems) {
+      if (problem.starts_with(node.unoffered)) problem = because;
+    }
   }
 }
 
@@ -255,6 +283,7 @@ Result<Cluster> LoadCluster(const ApiCall& api, const LoadOptions& options) {
       cluster.notes.push_back("a pod cannot be read: " + pod.error().message);
   }
   cluster.nodes = BuildNodes(nodes, pods, cluster.devices);
+  AddConfigEvents(api, cluster);
   return cluster;
 }
 

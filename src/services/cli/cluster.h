@@ -37,6 +37,7 @@ struct NodePicture {
   std::string lock;                   // "held by ns/pod since ...", "" when free
   std::string unregistered;           // why its registration cannot be read; "" when it can
   std::string unreadable;             // a Pod there whose share cannot be read; "" for none
+  std::string unoffered;              // the problem that kubelet offers none of them; "" = fine
   std::vector<std::string> problems;  // sentences: what is wrong with this node's cards
 };
 

@@ -60,6 +60,28 @@ TEST(GetCardsTest, CordonedAndUnhealthyCardsAreMarked) {
   EXPECT_THAT(text, HasSubstr("! node n1: kubelet offers no nvidia.com/gpu"));
 }
 
+// Complaint: "is the device plugin running there?" where an Event of the Node says why.
+TEST(GetCardsTest, AWrongConfigurationIsNamedInTheWordsOfTheNodesEvent) {
+  FakeApi api = FakeApi::Healthy();
+  constexpr const char* kEvents = "/api/v1/namespaces/default/events";
+  api.lists["/api/v1/nodes"] = {NodeJson("n1", "GPU-a", "0"), NodeJson("n2", "GPU-b", "0")};
+  api.lists[kEvents] = {
+      Tree(R"({"reason":"InvalidDevicePluginConfig","message":"config.json: new words",
+        "involvedObject":{"kind":"Node","name":"n1"},"lastTimestamp":"2027-01-15T08:00:00Z"})"),
+      Tree(R"({"reason":"InvalidDevicePluginConfig","message":"config.json: old words",
+        "involvedObject":{"kind":"Node","name":"n1"},"lastTimestamp":"2027-01-15T07:00:00Z"})")};
+  auto text = [&] {
+    return ReportCards(LoadCluster(api.call(), {}).value(), "", Format::kTable).text;
+  };
+  EXPECT_THAT(text(), HasSubstr("! node n1: kubelet offers no nvidia.com/gpu although cards are "
+                                "registered; its plugin says, at 2027-01-15T08:00:00Z: "
+                                "config.json: new words\n"));
+  EXPECT_THAT(text(), HasSubstr("registered: is the device plugin running there?\n"));  // n2
+  api.forbidden = {kEvents};
+  EXPECT_THAT(text(), Not(HasSubstr("config.json")));
+  EXPECT_THAT(text(), Not(HasSubstr("may not be listed")));
+}
+
 TEST(GetCardsTest, NoCardsIsSaidWithWhatToLookAt) {
   CardsReport report = ReportCards(Sample(), "n9", Format::kTable);
   EXPECT_EQ(report.cards, 0u);
