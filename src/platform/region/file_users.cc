@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
+#include <cstring>
 #include <string_view>
 
 #include "base/fs.h"
@@ -67,11 +69,21 @@ bool Mounts(const std::string& process, const Place& place) {
 
 }  // namespace
 
+std::string WhyHidden(bool root, int init_error, bool machines_namespace) {
+  if (!root) return "only root sees every process";
+  if (init_error != 0) {
+    return std::string("/proc/1/ns/pid cannot be looked at (") + strerror(init_error) +
+           "), so whether this is the machine's own pid namespace is unknown";
+  }
+  return machines_namespace ? "" : "this is not the machine's own pid namespace";
+}
+
 Result<std::vector<int>> UsersOf(const std::string& path) {
-  if (!SeesWholeMachine() || geteuid() != 0) {
-    return Fail(
-        Code::kFailedPrecondition,
-        "who uses " + path + " can be told only by root in the machine's own pid namespace");
+  struct stat init = {};
+  const int error = stat("/proc/1/ns/pid", &init) == 0 ? 0 : errno;
+  const std::string hidden = WhyHidden(geteuid() == 0, error, SeesWholeMachine());
+  if (!hidden.empty()) {
+    return Fail(Code::kFailedPrecondition, "who uses " + path + " cannot be told: " + hidden);
   }
   const size_t slash = path.rfind('/');
   std::string folder =

@@ -15,4 +15,8 @@ namespace hami::region {
 // nobody can tell.
 Result<std::vector<int>> UsersOf(const std::string& path);
 
+// Why not every process can be seen; "" = they can. `init_error`: errno of a look at
+// /proc/1/ns/pid, 0 = it could be looked at.
+std::string WhyHidden(bool root, int init_error, bool machines_namespace);
+
 }  // namespace hami::region

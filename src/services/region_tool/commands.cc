@@ -204,8 +204,15 @@ Result<size_t> FindCard(const std::string& path, const Cards& cards, const std::
 
 std::string ChangeText(const LimitChange& change) {
   std::string text;
-  if (change.memory) text += ", memory " + SizeText(*change.memory);
-  if (change.cores) text += ", cores " + std::to_string(change.cores->value) + " %";
+  if (change.memory) {
+    text +=
+        change.memory->value == 0 ? ", memory no limit" : ", memory " + SizeText(*change.memory);
+  }
+  if (change.cores) {
+    const int percent = change.cores->value;
+    text += percent == 0 || percent == 100 ? ", cores no limit"
+                                           : ", cores " + std::to_string(percent) + " %";
+  }
   if (change.physical_share) text += ", physical share " + SizeText(*change.physical_share);
   return text;
 }
@@ -240,6 +247,16 @@ Result<bool> SetRegion(const std::string& path, const Line& line, const LimitCha
     outside.out(path + ": note: a reference's library reads the core limit at a process's start\n");
   }
   return true;
+}
+
+// The scheduler counts what it promised, whatever the container is held to.
+void SayWhatTheSchedulerCounts(const LimitChange& change, const Outside& outside) {
+  if (!change.memory && !change.cores) return;
+  outside.out(
+      "note: the scheduler does not know of this: until the pod ends it counts the share that it "
+      "gave out,\nso what was added here is promised to others, too, and what was taken is not "
+      "free "
+      "for them\n");
 }
 
 Result<bool> SetOne(const std::string& path, const Line& line, const LimitChange& change,
@@ -327,8 +344,11 @@ Result<int> CleanFiles(const Line& line, const Outside& outside) {
 Result<int> SetLimits(const Line& line, const Outside& outside) {
   TRY_ASSIGN(const LimitChange change, ParseChange(line));
   if (line.card.empty()) return Fail(Usage("set: expected --card: a UUID or an index"));
-  return ForEach(line, outside,
-                 [&](const std::string& path) { return SetOne(path, line, change, outside); });
+  TRY_ASSIGN(const int code, ForEach(line, outside, [&](const std::string& path) {
+               return SetOne(path, line, change, outside);
+             }));
+  if (code == kExitOk) SayWhatTheSchedulerCounts(change, outside);
+  return code;
 }
 
 }  // namespace hami::region_tool

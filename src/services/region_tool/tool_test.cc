@@ -9,12 +9,14 @@
 
 #include "base/fs.h"
 #include "base/json.h"
+#include "platform/region/file_users.h"
 #include "platform/region/region_fixture.h"
 
 namespace hami::region_tool {
 namespace {
 
 using region::RegionFixture;
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -100,6 +102,30 @@ TEST_F(RegionToolTest, SetChangesRegionAndPageAndExplainsALimitBelowUse) {
   EXPECT_EQ(Run({"set", path_, Page(), "--card", "1", "--memory", "0"}).code, kExitOk);
   EXPECT_EQ(region::Read(path_)->cards[1].limit, Bytes{0});
   EXPECT_EQ(region::ReadLimits(Page())->cards[1].memory, Bytes{0});
+}
+
+// Complaint: set succeeded without a word that the ledger still has the old size.
+TEST_F(RegionToolTest, SetSaysThatTheSchedulerCountsWhatItPromised) {
+  CreateBoth();
+  const Answer set = Run({"set", path_, Page(), "--card", "0", "--memory", "0", "--cores", "0"});
+  ASSERT_EQ(set.code, kExitOk) << set.err;
+  EXPECT_THAT(set.out, HasSubstr(path_ + ": card 0, memory no limit, cores no limit\n"));
+  EXPECT_THAT(set.out, HasSubstr(Page() + ": card 0, memory no limit, cores no limit\n"));
+  const size_t note = set.out.find("note: the scheduler does not know of this");
+  ASSERT_NE(note, std::string::npos);
+  EXPECT_EQ(set.out.find("note: the scheduler", note + 1), std::string::npos);
+  EXPECT_THAT(Run({"set", path_, "--card", "q", "--memory", "1g"}).out,
+              Not(HasSubstr("scheduler")));
+}
+
+// Complaint: root on the host was told that only root on the host may ask.
+TEST(WhyHiddenTest, TheRealCauseIsNamed) {
+  EXPECT_EQ(region::WhyHidden(true, 0, true), "");
+  EXPECT_THAT(
+      region::WhyHidden(true, EACCES, false),
+      AllOf(HasSubstr("/proc/1/ns/pid"), HasSubstr("Permission denied"), Not(HasSubstr("root"))));
+  EXPECT_THAT(region::WhyHidden(false, EACCES, false), HasSubstr("only root"));
+  EXPECT_THAT(region::WhyHidden(true, 0, false), HasSubstr("not the machine's own pid namespace"));
 }
 
 TEST_F(RegionToolTest, ErrorsNameFileValueAndExpectation) {
