@@ -83,12 +83,12 @@ struct NodeOverride {
   std::optional<bool> preferred_allocation;
   std::vector<std::string> filter_uuids;
   std::vector<int64_t> filter_indexes;
-  std::string error;  // entry, key, value and expectation of what is wrong here; "" = nothing
+  std::string error;  // entry, key, and what is wrong with it; "" = nothing
 };
 
 struct NodeOverrides {
   std::vector<NodeOverride> entries;
-  std::vector<std::string> warnings;  // unknown keys, entries that name no node
+  std::vector<std::string> warnings;  // entries that name no node, keys beside nodeconfig
 };
 
 // Keys in any letter case, as Go reads them. A wrong entry is the matter of the nodes that it names

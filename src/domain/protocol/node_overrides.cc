@@ -32,7 +32,7 @@ std::optional<OperatingMode> ReadMode(ConfigReader& r) {
 }
 
 void ReadFilter(ConfigReader& parent, const std::string& name, NodeOverride& out,
-                std::vector<std::string>& warnings) {
+                std::vector<std::string>& unknown) {
   const Json* section = parent.Value("filterdevices");
   if (section == nullptr) return;
   if (!section->is_object()) return parent.Fail("filterdevices", "an object", ToJson(*section));
@@ -49,7 +49,7 @@ void ReadFilter(ConfigReader& parent, const std::string& name, NodeOverride& out
     parent.Fail("filterdevices.index", "a list of indexes", ToJson(*indexes));
   }
   if (r.error()) parent.Fail("filterdevices", "uuid and index lists", r.error()->message);
-  for (std::string& text : r.UnknownKeys()) warnings.push_back(std::move(text));
+  unknown = r.UnknownKeys();
 }
 
 void ReadSelector(ConfigReader& r, NodeOverride& out) {
@@ -98,10 +98,16 @@ std::optional<NodeOverride> ReadEntry(const Json& item, size_t i,
   out.numa_topology = r.Bool("enablenumatopology");
   out.mig_strategy = r.String("migstrategy");
   out.preferred_allocation = r.Bool("enablegetpreferredallocation");
-  ReadFilter(r, name, out, warnings);
-  if (r.error()) out.error = r.error()->message;
-  for (std::string& text : r.UnknownKeys()) warnings.push_back(std::move(text));
+  std::vector<std::string> unknown;
+  ReadFilter(r, name, out, unknown);
+  for (std::string& text : r.UnknownKeys()) unknown.push_back(std::move(text));
+  if (r.error()) {
+    out.error = r.error()->message;
+  } else if (!unknown.empty()) {
+    out.error = unknown.front();  // a setting that does not hold is as wrong as a wrong value
+  }
   if (!out.name.empty() || !out.node_selector.empty()) return out;
+  for (std::string& text : unknown) warnings.push_back(std::move(text));
   warnings.push_back(out.error);
   return std::nullopt;
 }
@@ -147,6 +153,10 @@ Result<NodeOverrides> ParseNodeOverrides(std::string_view json) {
   }
   ConfigReader r(tree, "config.json", ConfigReader::KeyCase::kAny);
   const Json* list = r.Value("nodeconfig");
+  std::vector<std::string> unknown = r.UnknownKeys();
+  if (list == nullptr && !unknown.empty()) {
+    return Fail(Code::kInvalidArgument, "node overrides: " + unknown.front());
+  }
   if (list != nullptr && !list->is_array()) {
     return Fail(Code::kInvalidArgument, "node overrides: nodeconfig: expected a list");
   }
@@ -157,7 +167,7 @@ Result<NodeOverrides> ParseNodeOverrides(std::string_view json) {
       if (entry) out.entries.push_back(*std::move(entry));
     }
   }
-  for (std::string& text : r.UnknownKeys()) out.warnings.push_back(std::move(text));
+  for (std::string& text : unknown) out.warnings.push_back(std::move(text));
   return out;
 }
 

@@ -105,10 +105,24 @@ TEST(NodeOverridesTest, EntriesMatchByNamePatternAndLabelsAndTheLastWins) {
   EXPECT_EQ(For(kJson, "gpu-1").log_level, 4);
 }
 
-TEST(NodeOverridesTest, UnknownKeysAreWarnings) {
-  auto overrides = ParseNodeOverrides(R"({"nodeconfig":[{"name":"n","devicesplitcoun":3}]})");
+// Complaint: a misspelt key reset its node, and a line of the log was all that told.
+TEST(NodeOverridesTest, AMisspeltKeyIsAsWrongAsAWrongValue) {
+  constexpr std::string_view kJson = R"({"nodeconfig":[{"name":"n","devicememoryscalin":2},
+      {"name":"m","filterdevices":{"uuids":["GPU-x"]}},{"name":"good"}]})";
+  EXPECT_EQ(For(kJson, "n").refusal,
+            "nodeconfig \"n\".devicememoryscalin: unknown key, did you mean devicememoryscaling?");
+  EXPECT_EQ(For(kJson, "m").refusal,
+            "nodeconfig \"m\".filterdevices.uuids: unknown key, did you mean uuid?");
+  EXPECT_EQ(For(kJson, "good").refusal, "");
+  auto overrides = ParseNodeOverrides(R"({"nodeconfgi":[{"name":"n"}]})");
+  ASSERT_FALSE(overrides);
+  EXPECT_THAT(overrides.error().message, HasSubstr("did you mean nodeconfig?"));
+}
+
+TEST(NodeOverridesTest, KeysBesideTheListAreWarnings) {
+  auto overrides = ParseNodeOverrides(R"({"nodeconfig":[],"version":"v1"})");
   ASSERT_TRUE(overrides);
-  EXPECT_THAT(overrides->warnings, ElementsAre(HasSubstr("did you mean devicesplitcount?")));
+  EXPECT_THAT(overrides->warnings, ElementsAre(HasSubstr("version: unknown key")));
 }
 
 }  // namespace

@@ -202,6 +202,14 @@ TEST_F(DiskTest, Trap14_LockFolderIsOpenToEverybody) {
   EXPECT_EQ(RealFileSystem().Stat(files.ContainerDir("u", "c"))->st_mode & 07777, 0777u);
 }
 
+// Complaint: nobody could tell which value holds while an entry of config.json is wrong.
+TEST(ReportTest, TheEventOfAWrongConfigurationSaysWhatHoldsMeanwhile) {
+  EXPECT_EQ(ConfigErrorText("config.json: x", true),
+            "config.json: x; until this is right, no Pod gets a card here");
+  EXPECT_EQ(ConfigErrorText("config.json: x", false),
+            "config.json: x; until this is right, the settings of before hold");
+}
+
 TEST_F(DiskTest, MissingLibraryNamesTheFlag) {
   HostFiles files(RealFileSystem(), Layout());
   auto installed = files.Install(root_ + "/none", "1");

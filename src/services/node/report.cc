@@ -20,6 +20,11 @@ void One(Exposition& out, const char* name, MetricType type, std::string_view he
 
 }  // namespace
 
+std::string ConfigErrorText(const std::string& error, bool cards_kept_back) {
+  return error + (cards_kept_back ? "; until this is right, no Pod gets a card here"
+                                  : "; until this is right, the settings of before hold");
+}
+
 std::string MetricsText(const ReportInput& in) {
   Exposition out({{"node", in.node}, {"resource", in.resource}});
   out.Family(metric::kBuildInfo, "which build this is", MetricType::kGauge);

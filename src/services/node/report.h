@@ -30,4 +30,7 @@ struct ReportInput {
 std::string MetricsText(const ReportInput& input);
 std::string AllocationsJson(const ReportInput& input);
 
+// What is wrong in the files, and what holds meanwhile.
+std::string ConfigErrorText(const std::string& error, bool cards_kept_back);
+
 }  // namespace hami::node

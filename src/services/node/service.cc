@@ -295,7 +295,8 @@ struct NodeService::Impl {
     }
     WatchForConflict();
     if (!config_error.empty() && view.synced() && said.insert(config_error).second) {
-      api->EmitEvent(AboutNode(), true, "InvalidDevicePluginConfig", config_error);
+      api->EmitEvent(AboutNode(), true, "InvalidDevicePluginConfig",
+                     ConfigErrorText(config_error, !settings.refusal.empty()));
     }
     executor.PostAfter(kHousekeeping, [this] { Housekeeping(); });
   }
