@@ -64,6 +64,12 @@ TEST_F(EventsTest, AnEventNamesItsObjectAndItsSource) {
   EXPECT_TRUE(StringAt(event, {"metadata", "name"}).starts_with("p."));
 }
 
+// Complaint: control characters of a user's annotation went into Events as they were.
+TEST_F(EventsTest, ControlCharactersBecomeVisible) {
+  recorder_->Emit(RefOf(pod_), EventType::kWarning, "FilteringFailed", "type h\x1b[2J\n");
+  EXPECT_EQ(StringAt(AwaitCount(1), {"message"}), "type h\\x1b[2J\\n");
+}
+
 TEST_F(EventsTest, IdenticalEventsRaiseTheCountOfOne) {
   for (int i = 0; i < 10; ++i) {
     recorder_->Emit(RefOf(pod_), EventType::kWarning, "FilteringFailed", "no card fits");
