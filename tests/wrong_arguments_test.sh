@@ -19,6 +19,16 @@ refuses() {
   fi
 }
 
+refuses_with() {  # TEXT COMMAND...: the reason holds TEXT
+  local text=$1
+  shift
+  refuses "$@"
+  if ! grep -qF -- "$text" "$scratch/err"; then
+    echo "$*: expected \"$text\"; said: $(head -n 3 "$scratch/err")"
+    failed=1
+  fi
+}
+
 for program in "$@"; do refuses "$program" --no-such-option; done
 for script in images/{build,push} demo/{up,down} testbed/{driver-root,restart} \
   tools/{bench,fetch-programs,fuzz,install-deps,soak,test}; do
@@ -35,8 +45,20 @@ for program in "$@"; do
     hami-sim)
       refuses "$program"
       refuses "$program" frobnicate
-      refuses "$program" cards validate ;;
-    hamictl) refuses "$program" ;;
+      refuses_with "expected validate FILE or show" "$program" cards
+      refuses_with "FILE is missing" "$program" cards validate
+      refuses_with "expected xid CODE --card N" "$program" inject
+      refuses_with "CODE is missing" "$program" inject xid
+      refuses_with "--card is missing" "$program" inject xid 79
+      refuses_with "unexpected word now" "$program" state now ;;
+    hamictl)
+      refuses "$program"
+      refuses_with "expected [namespace/]name" "$program" explain pod /x
+      refuses_with "expected no --namespace" "$program" get cards -n u ;;
+    hami-scheduler) refuses_with "--device-config-file is required" "$program" ;;
+    hami-device-plugin)
+      refuses_with "--node-name" env -u NODE_NAME -u NodeName "$program"
+      refuses_with "--hook-path" "$program" --node-name n --hook-path relative ;;
   esac
 done
 exit $failed

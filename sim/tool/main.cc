@@ -47,6 +47,24 @@ int Usage(const char* what, std::string_view about) {
   return hami::sim::kWrongUse;
 }
 
+// Words that begin as a command does and are not one.
+int WrongWords(const std::vector<std::string_view>& words) {
+  const std::string_view second = words.size() > 1 ? words[1] : "";
+  if (words[0] == "cards") {
+    if (second != "validate") return Usage("cards: expected validate FILE or show", "");
+    return words.size() == 2 ? Usage("cards validate: FILE is missing", "")
+                             : Usage("cards validate: unexpected word", words[3]);
+  }
+  if (words[0] == "inject") {
+    if (second != "xid") return Usage("inject: expected xid CODE --card N", "");
+    return words.size() == 2 ? Usage("inject xid: CODE is missing", "")
+                             : Usage("inject xid: unexpected word", words[3]);
+  }
+  if (words[0] == "state") return Usage("state: unexpected word", words.back());
+  if (words[0] == "busy") return Usage("busy: unexpected word", second);
+  return Usage("unknown command", words[0]);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -115,5 +133,5 @@ int main(int argc, char** argv) {
     if (options.card < 0) return Usage("inject xid: --card is missing", "");
     return InjectXid(static_cast<uint32_t>(xid), options);
   }
-  return Usage("unknown command", words[0]);
+  return WrongWords(words);
 }

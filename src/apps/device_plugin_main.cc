@@ -78,12 +78,10 @@ Result<void> Clean(const FlagSet& given, PluginOptions o) {
   TRY_ASSIGN(auto setup, Setup(given, o, files, *client));
   if (o.cleanup.wait_cluster)
     return node::WaitForCluster(*client, setup.keys.register_key, o.cleanup);
-  TRY(node::FinishNodeFlags(o.node));
   return node::CleanNode(RealFileSystem(), *client, o.node, setup, o.cleanup);
 }
 
 Result<void> Serve(const FlagSet& given, PluginOptions o) {
-  TRY(node::FinishNodeFlags(o.node));
   for (const auto& [name, value] : given.Values()) LOG(kInfo, "FLAG").Kv(name, value);
   // Blocked before any thread starts, so that only RunOnce sees them.
   sigset_t signals;
@@ -116,6 +114,10 @@ int Main(int argc, char** argv) {
   if (flags.command() == "version") {
     WriteOut(driver::PluginVersionLine(Build().version) + "\n" + VersionText("hami-device-plugin"));
     return 0;
+  }
+  // Waiting for the whole cluster is the one task that needs no node.
+  if (flags.command() != "cleanup" || !o.cleanup.wait_cluster) {
+    if (auto usable = node::FinishNodeFlags(o.node); !usable) return fail(usable.error(), 2);
   }
   InitLog({.level = LogLevelFromVerbosity(static_cast<int>(o.node.verbosity)),
            .format = o.node.log_format == "json" ? LogFormat::kJson : LogFormat::kLogfmt});

@@ -65,6 +65,15 @@ void DeclareSchedulerFlags(FlagSet& set, SchedulerFlags& f) {
   }
 }
 
+Result<void> CheckFlags(const FlagSet& set, const SchedulerFlags& f) {
+  if (f.device_config_file.empty()) {
+    return Fail(Code::kInvalidArgument, "flag --device-config-file is required");
+  }
+  TRY(ParseLabelSelector(f.node_label_selector));
+  TRY(NodeLockTimeout(set, f));
+  return {};
+}
+
 Result<Duration> NodeLockTimeout(const FlagSet& set, const SchedulerFlags& f) {
   auto env = GetEnv("HAMI_NODELOCK_EXPIRE");
   if (set.Given("node-lock-timeout") || !env || env->empty()) return f.node_lock_timeout;
@@ -100,9 +109,6 @@ Result<std::map<std::string, std::string, std::less<>>> ParseLabelSelector(
 }
 
 Result<protocol::DeviceConfig> LoadDevices(const std::string& path) {
-  if (path.empty()) {
-    return Fail(Code::kInvalidArgument, "flag --device-config-file is required");
-  }
   auto text = RealFileSystem().Read(path);
   if (!text) return Fail(std::move(text).error().With("flag --device-config-file"));
   auto config = protocol::ParseDeviceConfig(*text);

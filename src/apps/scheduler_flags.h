@@ -43,6 +43,8 @@ struct SchedulerFlags {
 };
 
 void DeclareSchedulerFlags(FlagSet& set, SchedulerFlags& f);
+// What can be told without a file or a cluster. Errors: wrong use.
+Result<void> CheckFlags(const FlagSet& set, const SchedulerFlags& f);
 // The age at which a node lock is stale: flag given > $HAMI_NODELOCK_EXPIRE > 5m (the reference
 // ignores the variable: spec/scheduler.md 1.2).
 Result<Duration> NodeLockTimeout(const FlagSet& set, const SchedulerFlags& f);

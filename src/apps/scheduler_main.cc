@@ -113,6 +113,7 @@ int main(int argc, char** argv) {
     std::fputs(VersionText("hami-scheduler").c_str(), stdout);
     return 0;
   }
+  if (auto usable = CheckFlags(set, flags); !usable) return fail(usable.error(), 2);
   InitLog({.level = LogLevelFromVerbosity(static_cast<int>(flags.verbosity)),
            .format = flags.log_format == "json" ? LogFormat::kJson : LogFormat::kLogfmt,
            .file = flags.log_file});

@@ -82,6 +82,9 @@ Result<int> GetCards(const Outside& outside, const Line& line) {
     format = Format::kWide;
   else if (!line.output.empty())
     return Fail(Usage("--output " + line.output + ": expected wide or json"));
+  if (!line.ns.empty()) {
+    return Fail(Usage("get cards: expected no --namespace: cards belong to nodes (--node)"));
+  }
   std::string ns;
   TRY_ASSIGN(ApiCall api, outside.connect(line.kubeconfig, line.context, &ns));
   TRY_ASSIGN(Cluster cluster, Load(outside, line, api));
@@ -105,8 +108,8 @@ Result<PodKey> ParsePodName(const Line& line, const std::string& default_ns) {
       return Fail(Usage("pod " + word + " is not in namespace " + line.ns));
     }
   }
-  if (key.ns.empty()) key.ns = "default";
-  if (key.name.empty() || key.name.find('/') != std::string::npos) {
+  if (key.ns.empty() && slash == std::string::npos) key.ns = "default";
+  if (key.ns.empty() || key.name.empty() || key.name.find('/') != std::string::npos) {
     return Fail(Usage("pod \"" + word + "\": expected [namespace/]name"));
   }
   return key;

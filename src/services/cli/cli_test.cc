@@ -106,6 +106,9 @@ TEST(HamictlTest, WrongCommandLinesAskNothingOfTheCluster) {
                                          {"explain", "pod", "a/b/c"},
                                          {"explain", "pod", "a", "b"},
                                          {"explain", "pod", "/"},
+                                         {"explain", "pod", "/x"},
+                                         {"explain", "pod", "/x", "-n", "u"},
+                                         {"get", "cards", "-n", "u"},
                                          {"get", "cards", "--nod", "n1"},
                                          {"describe"}}) {
     Answer answer = Hamictl(api, words);
