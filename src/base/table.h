@@ -12,7 +12,8 @@ namespace hami {
 class Table {
  public:
   explicit Table(std::vector<std::string> header) { Row(std::move(header)); }
-  // Cells are made printable (base/printable.h). Short rows are padded with blanks; an empty cell shows as "-" below the header.
+  // Cells are made printable (base/printable.h). Short rows are padded with blanks; an empty cell
+  // shows as "-" below the header.
   void Row(std::vector<std::string> cells);
   // Two blanks between columns, nothing behind the last; each line starts with `indent`.
   std::string Text(std::string_view indent = "") const;
