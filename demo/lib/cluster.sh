@@ -17,7 +17,7 @@ choose_cluster() {
 }
 
 # One demo at a time in this tree: two would write the same logs and the same Pods.
-# Descriptor 8 holds the lock; whatever outlives the demo must not inherit it.
+# Descriptor 8 holds the lock; steps do not inherit it, so that it ends with the demo, however that ends.
 lock_demo() {
   exec 8>>"$DEMO_LOGS/lock"
   flock -n 8 || {
@@ -26,8 +26,6 @@ lock_demo() {
   }
   echo $$ >"$DEMO_LOGS/lock"
 }
-
-bring_up_testbed() { testbed/up 8>&-; }
 
 testbed_kubeconfig() { echo "${HAMI_TESTBED_DIR:-/var/lib/hami-testbed}/kubeconfig"; }
 

@@ -9,6 +9,7 @@
 #
 # A step's output goes to its log; a failed one prints the end of it, the log's name and the command that
 # repeats it alone. Lines of it that begin with SKIPPED are shown. STEPS_ONLY names a single step to run.
+# No step inherits descriptor 7, the heartbeat's, or 8, where the program may hold a lock: both end with it.
 
 steps_begin() {
   STEPS_TITLE=$1 STEPS_LOGS=$2 STEPS_REPEAT=$3
@@ -49,10 +50,10 @@ steps_elapsed() {
   printf '%dm%02ds' $(($1 / 60)) $(($1 % 60))
 }
 
-# Says every minute that a long step still runs, and its last line.
+# Says every minute that a long step still runs, and its last line; ends with its input.
 steps_heartbeat() {
-  local name=$1 log=$2 started=$3
-  while sleep 60; do
+  local name=$1 log=$2 started=$3 rc
+  while rc=0; read -r -t 60 || rc=$?; ((rc > 128)); do
     printf '    %s: %s so far: %s\n' "$name" "$(steps_elapsed $((SECONDS - started)))" \
       "$(tail -n 1 "$log" | tr -d '\r' | cut -c1-100)"
   done
@@ -89,7 +90,7 @@ steps_finish() {
 steps_with_heartbeat() {
   local name=$1 started=$2
   shift 2
-  steps_heartbeat "$name" "$STEPS_LOGS/$name.log" "$started" 2>/dev/null &
+  exec 7> >(steps_heartbeat "$name" "$STEPS_LOGS/$name.log" "$started" 2>/dev/null)
   STEPS_HEART=$!
   # Not "( ... ) || rc=$?": there bash ignores -e inside, and a step would go on after a failed command.
   set +e
@@ -100,8 +101,7 @@ steps_with_heartbeat() {
 }
 steps_stop_heartbeat() {
   [[ -n ${STEPS_HEART:-} ]] || return 0
-  pkill -P "$STEPS_HEART" 2>/dev/null || true
-  kill "$STEPS_HEART" 2>/dev/null || true
+  exec 7>&-
   wait "$STEPS_HEART" 2>/dev/null || true
   STEPS_HEART=
 }
@@ -121,7 +121,7 @@ step() {
 steps_run() {
   local log=$STEPS_LOGS/$1.log
   shift
-  (set -euo pipefail; "$@") </dev/null >"$log" 2>&1
+  (set -euo pipefail; "$@") </dev/null >"$log" 2>&1 7>&- 8>&-
 }
 
 aside() {
@@ -129,7 +129,7 @@ aside() {
   local name=$1
   steps_say "$name" "$2 (beside the next steps)"
   shift 2
-  (exec "$@") </dev/null >"$STEPS_LOGS/$name.log" 2>&1 &
+  (exec "$@") </dev/null >"$STEPS_LOGS/$name.log" 2>&1 7>&- 8>&- &
   STEPS_ASIDE[$name]=$! STEPS_ASIDE_BEGAN[$name]=$SECONDS
 }
 

@@ -1,0 +1,34 @@
+#!/bin/bash
+# Steps with progress (tools/lib/steps.sh), as somebody sees them who kills them or lets one fail.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scratch=$(mktemp -d)
+step_pid=
+trap 'kill $step_pid 2>/dev/null || true; rm -rf "$scratch"' EXIT
+fail() {
+  echo "steps_test: $*" >&2
+  exit 1
+}
+cat >"$scratch/program" <<'SH'
+set -euo pipefail
+. tools/lib/steps.sh
+exec 8>>"$1/lock"
+flock -n 8
+steps_begin "a program" "$1/logs" "a/program --only"
+step waits "for ever" bash -c 'echo $$ >"$0/started"; exec sleep infinity' "$1"
+SH
+
+# What is killed without a word leaves its lock free and no heartbeat, though its step goes on. Whoever still
+# holds the program's output is its heartbeat.
+mkfifo "$scratch/said"
+bash "$scratch/program" "$scratch" >"$scratch/said" &
+program=$!
+exec 5<"$scratch/said"
+for ((i = 0; i < 300; i++)); do [[ -s $scratch/started ]] && break; sleep 0.1; done
+step_pid=$(cat "$scratch/started")
+kill -KILL "$program"
+wait "$program" 2>/dev/null || true
+flock -w 20 "$scratch/lock" true || fail "the lock outlives its program"
+timeout 20 cat <&5 >"$scratch/words" || fail "the heartbeat outlives its program"
+kill -0 "$step_pid" || fail "the step has ended: this proves nothing"
+echo "steps_test: all as expected"
