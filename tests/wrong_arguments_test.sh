@@ -34,6 +34,11 @@ for script in images/{build,push} demo/{up,down} testbed/{driver-root,restart} \
   tools/{bench,fetch-programs,fuzz,install-deps,soak,test}; do
   refuses "$script" --no-such-option
 done
+# KUBECONFIG names no file: said before anything is built.
+refuses demo/up
+grep -qF "KUBECONFIG=$KUBECONFIG: no such file" "$scratch/err" || { cat "$scratch/err"; failed=1; }
+refuses demo/down
+grep -qF "KUBECONFIG=$KUBECONFIG: no such file" "$scratch/err" || { cat "$scratch/err"; failed=1; }
 refuses images/build nosuchimage
 refuses images/push nosuchimage
 refuses images/push --insecure

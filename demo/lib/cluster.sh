@@ -9,10 +9,20 @@ DEMO_TOLD=$DEMO_LOGS/told
 
 # Sets OWN_CLUSTER: 1 for the testbed of this machine, 0 for the user's cluster.
 choose_cluster() {
-  OWN_CLUSTER=1 DEMO_REPEAT="demo/up --only"
-  if [[ -n ${KUBECONFIG:-} && $KUBECONFIG != "$(testbed_kubeconfig)" ]]; then
-    OWN_CLUSTER=0 DEMO_REPEAT="KUBECONFIG=$KUBECONFIG demo/up --only"
-  fi
+  local own file files found=
+  OWN_CLUSTER=1
+  own=$(realpath -m "$(testbed_kubeconfig)")
+  IFS=: read -ra files <<<"${KUBECONFIG:-}"
+  for file in "${files[@]}"; do
+    [[ -n $file && $(realpath -m "$file") != "$own" ]] || continue
+    OWN_CLUSTER=0
+    [[ ! -e $file ]] || found=1
+  done
+  # kubectl leaves out what is not there, and of nothing it makes localhost:8080.
+  ((OWN_CLUSTER)) || [[ -n $found ]] || {
+    echo "KUBECONFIG=$KUBECONFIG: no such file" >&2
+    exit 2
+  }
   mkdir -p "$DEMO_TOLD"
 }
 
