@@ -31,4 +31,19 @@ wait "$program" 2>/dev/null || true
 flock -w 20 "$scratch/lock" true || fail "the lock outlives its program"
 timeout 20 cat <&5 >"$scratch/words" || fail "the heartbeat outlives its program"
 kill -0 "$step_pid" || fail "the step has ended: this proves nothing"
+
+# A failed step is repeated with the settings that it had.
+repeat() { # <repeating command>
+  HAMI_TESTBED_DIR="/a b" DEMO_VALUES=v.yaml KUBECONFIG=/k IMAGE_REGISTRY=r:5 bash -c '
+    . tools/lib/steps.sh; steps_begin "a program" "$0/logs" "$1"; step fails "at once" false' "$scratch" "$1" |
+    sed -n 's/^  repeat: //p'
+}
+settings='DEMO_VALUES=v.yaml HAMI_TESTBED_DIR=/a\ b IMAGE_REGISTRY=r:5 KUBECONFIG=/k'
+unset "${!HAMI_@}"
+for command in "a/program --only" a/program; do
+  said=$(repeat "$command") || true
+  expected="$settings $command"
+  [[ $command != *--only ]] || expected+=" fails"
+  [[ $said == "$expected" ]] || fail "to repeat: $said; expected $expected"
+done
 echo "steps_test: all as expected"

@@ -8,7 +8,8 @@
 #   steps_end
 #
 # A step's output goes to its log; a failed one prints the end of it, the log's name and the command that
-# repeats it alone. Lines of it that begin with SKIPPED are shown. STEPS_ONLY names a single step to run.
+# repeats it alone (all of it where there is no --only). Lines of it that begin with SKIPPED are shown.
+# STEPS_ONLY names a single step to run.
 # No step inherits descriptor 7, the heartbeat's, or 8, where the program may hold a lock: both end with it.
 
 steps_begin() {
@@ -69,6 +70,14 @@ steps_say() {
   printf '[%s] %-12s %s\n' "$(steps_elapsed $((SECONDS - STEPS_STARTED)))" "$1" "$2"
 }
 
+# The settings that the user gave, to stand before a command.
+steps_settings() {
+  local name
+  for name in $(compgen -e | grep -xE 'HAMI_.*|DEMO_VALUES|IMAGE_REGISTRY|KUBECONFIG'); do
+    printf '%s=%q ' "$name" "${!name}"
+  done
+}
+
 # steps_finish NAME EXIT-STATUS SECONDS [REMARK]
 steps_finish() {
   local name=$1 rc=$2 log=$STEPS_LOGS/$1.log remark=${4:-} took
@@ -79,7 +88,8 @@ steps_finish() {
     echo "----"
     echo "FAILED: step \"$name\" of $STEPS_TITLE after $took (exit status $rc)"
     echo "  log:    $log"
-    echo "  repeat: $STEPS_REPEAT $name"
+    [[ $STEPS_REPEAT == *--only ]] || name=
+    echo "  repeat: $(steps_settings)$STEPS_REPEAT${name:+ $name}"
     exit 1
   fi
   grep '^SKIPPED' "$log" || true
