@@ -21,8 +21,13 @@ echo "helm is done: \$*"
 SH
 cat >"$scratch/bin/kubectl" <<SH
 #!/bin/bash
-cat $scratch/pods.json
-touch $scratch/asked
+if [[ \$* == *" delete "* ]]; then
+  echo "\$*" >>$scratch/deleted
+  [[ ! -e $scratch/after.json ]] || cp $scratch/after.json $scratch/pods.json
+else
+  cat $scratch/pods.json
+  touch $scratch/asked
+fi
 SH
 chmod +x "$scratch"/bin/*
 
@@ -34,7 +39,7 @@ OWN_CLUSTER=0
 pods() { # <image> <reason>
   cat >"$scratch/pods.json" <<JSON
 {"items":[{"spec":{}},
- {"spec":{"nodeName":"n7"},"status":{"containerStatuses":[
+ {"metadata":{"name":"create-x"},"spec":{"nodeName":"n7"},"status":{"containerStatuses":[
    {"image":"registry.example/other:1","state":{"waiting":{"reason":"ErrImagePull"}}},
    {"image":"$1","state":{"waiting":{"reason":"$2"}}}]}}]}
 JSON
@@ -58,6 +63,14 @@ rm -f "$scratch/asked"
 (until [[ -e $scratch/asked ]]; do sleep 0.1; done; echo "not JSON" >"$scratch/pods.json"; touch "$scratch/hook-done") &
 watched || fail "ended without a reason: $(cat "$scratch/said")"
 grep -q 'helm is done: install' "$scratch/said" || fail "helm's words are lost: $(cat "$scratch/said")"
+
+# A Pod that an earlier run left in back-off goes first and says nothing about this one.
+cp "$scratch/pods.json" "$scratch/after.json"
+pods "$(image_name hami)" ImagePullBackOff
+rm -f "$scratch/deleted"
+watched || fail "stopped by an earlier run's Pod: $(cat "$scratch/said")"
+grep -q '^--namespace anywhere delete pod create-x ' "$scratch/deleted" || fail "deleted: $(cat "$scratch/deleted")"
+rm "$scratch/after.json"
 
 # Pushed images may come late; kubelet tries again.
 pods "$(image_name hami)" ErrImagePull

@@ -27,20 +27,28 @@ how_to_load() {
   done
 }
 
-# missing_images <namespace>: "node image reason" for each image of ours that a node has not got.
+# missing_images <namespace>: "pod node image reason" for each image of ours that a Pod's node has not got.
 missing_images() {
   kube --namespace "$1" get pods --output json |
     jq -r --arg ours "$(image_name hami) $(image_name sample)" '
-      [.items[] | .spec.nodeName as $node
+      .items[] | .metadata.name as $pod | .spec.nodeName as $node
         | ((.status.initContainerStatuses // []) + (.status.containerStatuses // []))[]
         | select(.state.waiting.reason | IN("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull"))
         | select(.image | IN($ours | split(" ")[]))
-        | "\($node) \(.image) \(.state.waiting.reason)"] | unique[]'
+        | "\($pod) \($node) \(.image) \(.state.waiting.reason)"'
+}
+
+# forget_failed_pulls <namespace>: Pods of an earlier run wait minutes for kubelet's next try; new ones do not.
+forget_failed_pulls() {
+  local pods
+  mapfile -t pods < <(missing_images "$1" 2>/dev/null | cut -d' ' -f1 | sort -u)
+  ((${#pods[@]} == 0)) ||
+    kube --namespace "$1" delete pod "${pods[@]}" --ignore-not-found --wait --timeout=60s
 }
 
 # unless_images_missing <namespace> <kubectl|helm> [args]: the command, ended at once, with status 3 and
 # what to do, when a node lacks an image that nobody has pushed: waiting does not help then.
-unless_images_missing() {
+unless_images_missing() (
   local where=$1 path missing child
   path=$(program_path "$2") || return
   shift 2
@@ -48,12 +56,16 @@ unless_images_missing() {
     "$path" "$@"
     return
   fi
+  forget_failed_pulls "$where"
   "$path" "$@" &
   child=$!
+  # Ctrl-C does not reach what runs in the background.
+  trap 'kill "$child" 2>/dev/null || true' EXIT
   while kill -0 "$child" 2>/dev/null; do
-    missing=$(missing_images "$where" 2>/dev/null) || missing=
+    missing=$(missing_images "$where" 2>/dev/null | cut -d' ' -f2- | sort -u) || missing=
     if [[ -n $missing ]]; then
       kill "$child" 2>/dev/null || true
+      trap - EXIT
       wait "$child" || true
       echo "nodes without our images (node, image, what kubelet says):"
       echo "  ${missing//$'\n'/$'\n'  }"
@@ -63,8 +75,9 @@ unless_images_missing() {
     fi
     sleep 1
   done
+  trap - EXIT
   wait "$child"
-}
+)
 
 provide_images() {
   tell_anew images
@@ -85,11 +98,14 @@ provide_images() {
   for image in hami sample; do tell images "pushed $(image_name "$image")"; done
 }
 
-# An installation that the demo did not make is not the demo's to change.
+# foreign_release: an installation that the demo did not make; not the demo's to change.
+foreign_release() {
+  helm_ list --all-namespaces --output json | jq -r --arg ns "$NAMESPACE" \
+    '.[] | select((.chart | startswith("hami-")) and .namespace != $ns) | .namespace + "/" + .name'
+}
 refuse_foreign_release() {
   local found
-  found=$(helm_ list --all-namespaces --output json | jq -r --arg ns "$NAMESPACE" \
-    '.[] | select((.chart | startswith("hami-")) and .namespace != $ns) | .namespace + "/" + .name')
+  found=$(foreign_release)
   [[ -z $found ]] || {
     echo "this cluster has HAMi already: $found; the demo would fight with it."
     echo "Remove it first, or use another cluster."
