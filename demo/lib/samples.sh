@@ -83,6 +83,7 @@ sample_limit() {
   in_samples logs limit
   local verdict
   verdict=$(in_samples logs limit | grep '^verdict: exact')
+  tell limit "OUT_OF_MEMORY is what this program is meant to meet; libvgpu.so reports each refusal as an ERROR:"
   tell limit "$(in_samples logs limit)"
   sum_up limit "a program under 3000 MiB" "${verdict#verdict: }"
 }
@@ -116,7 +117,7 @@ sample_pending() {
   grep -q '[0-9]' <<<"$(refusal_of too-big)"
   tell pending "too-big is Pending; the Event says:"
   tell pending "$(refusal_of too-big)"
-  sum_up pending "a Pod of 9999999 MiB" "stays Pending: $(refusal_of too-big | cut -c1-120)"
+  sum_up pending "a Pod of 9999999 MiB" "stays Pending: $(refusal_of too-big | cut -d';' -f1,2)"
 }
 
 bound() { [[ -n $(in_samples get pod "$1" --output jsonpath='{.spec.nodeName}') ]]; }
