@@ -99,8 +99,8 @@ std::vector<std::string> ConfigReader::Strings(std::string_view key) {
   return {};
 }
 
-std::vector<std::string> ConfigReader::UnknownKeys() const {
-  std::vector<std::string> out;
+std::vector<ConfigReader::UnknownKey> ConfigReader::UnknownKeys() const {
+  std::vector<UnknownKey> out;
   const auto* object = section_.if_object();
   if (object == nullptr) return out;
   std::vector<std::string_view> known(known_.begin(), known_.end());
@@ -108,8 +108,9 @@ std::vector<std::string> ConfigReader::UnknownKeys() const {
     std::string_view name(key);
     if (std::ranges::any_of(known, [&](std::string_view k) { return Same(k, name); })) continue;
     std::string text = name_ + "." + std::string(name) + ": unknown key";
-    if (auto near = NearestName(name, known)) text += ", did you mean " + std::string(*near) + "?";
-    out.push_back(std::move(text));
+    const auto near = NearestName(name, known);
+    if (near) text += ", did you mean " + std::string(*near) + "?";
+    out.push_back({std::move(text), near.has_value()});
   }
   return out;
 }

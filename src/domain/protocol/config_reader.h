@@ -38,7 +38,11 @@ class ConfigReader {
 
   // "nvidia.deviceSplitCont: unknown key, did you mean deviceSplitCount?" for each key never asked
   // for.
-  std::vector<std::string> UnknownKeys() const;
+  struct UnknownKey {
+    std::string text;
+    bool misspelt = false;  // a key that exists is near
+  };
+  std::vector<UnknownKey> UnknownKeys() const;
 
  private:
   bool Same(std::string_view a, std::string_view b) const;

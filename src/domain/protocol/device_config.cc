@@ -120,7 +120,7 @@ Result<NvidiaConfig> ReadNvidia(const Json& section, std::vector<std::string>& w
     warnings.emplace_back("nvidia.knownMigGeometries: no longer used, see migProfileAllowlist");
   }
   if (r.error()) return Fail(*r.error());
-  for (std::string& text : r.UnknownKeys()) warnings.push_back(std::move(text));
+  for (auto& unknown : r.UnknownKeys()) warnings.push_back(std::move(unknown.text));
   return c;
 }
 

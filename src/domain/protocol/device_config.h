@@ -88,7 +88,7 @@ struct NodeOverride {
 
 struct NodeOverrides {
   std::vector<NodeOverride> entries;
-  std::vector<std::string> warnings;  // entries that name no node, keys beside nodeconfig
+  std::vector<std::string> warnings;  // entries that name no node, keys that nobody here knows
 };
 
 // Keys in any letter case, as Go reads them. A wrong entry is the matter of the nodes that it names

@@ -32,7 +32,7 @@ std::optional<OperatingMode> ReadMode(ConfigReader& r) {
 }
 
 void ReadFilter(ConfigReader& parent, const std::string& name, NodeOverride& out,
-                std::vector<std::string>& unknown) {
+                std::vector<ConfigReader::UnknownKey>& unknown) {
   const Json* section = parent.Value("filterdevices");
   if (section == nullptr) return;
   if (!section->is_object()) return parent.Fail("filterdevices", "an object", ToJson(*section));
@@ -98,16 +98,20 @@ std::optional<NodeOverride> ReadEntry(const Json& item, size_t i,
   out.numa_topology = r.Bool("enablenumatopology");
   out.mig_strategy = r.String("migstrategy");
   out.preferred_allocation = r.Bool("enablegetpreferredallocation");
-  std::vector<std::string> unknown;
+  std::vector<ConfigReader::UnknownKey> unknown;
   ReadFilter(r, name, out, unknown);
-  for (std::string& text : r.UnknownKeys()) unknown.push_back(std::move(text));
-  if (r.error()) {
-    out.error = r.error()->message;
-  } else if (!unknown.empty()) {
-    out.error = unknown.front();  // a setting that does not hold is as wrong as a wrong value
+  for (auto& one : r.UnknownKeys()) unknown.push_back(std::move(one));
+  if (r.error()) out.error = r.error()->message;
+  for (auto& [text, misspelt] : unknown) {
+    // A setting that was meant and does not hold is as wrong as a wrong value; a key that nobody
+    // here knows may be another program's.
+    if (misspelt && out.error.empty()) {
+      out.error = text;
+    } else {
+      warnings.push_back(std::move(text));
+    }
   }
   if (!out.name.empty() || !out.node_selector.empty()) return out;
-  for (std::string& text : unknown) warnings.push_back(std::move(text));
   warnings.push_back(out.error);
   return std::nullopt;
 }
@@ -153,9 +157,9 @@ Result<NodeOverrides> ParseNodeOverrides(std::string_view json) {
   }
   ConfigReader r(tree, "config.json", ConfigReader::KeyCase::kAny);
   const Json* list = r.Value("nodeconfig");
-  std::vector<std::string> unknown = r.UnknownKeys();
-  if (list == nullptr && !unknown.empty()) {
-    return Fail(Code::kInvalidArgument, "node overrides: " + unknown.front());
+  const auto unknown = r.UnknownKeys();
+  for (const auto& [text, misspelt] : unknown) {
+    if (list == nullptr && misspelt) return Fail(Code::kInvalidArgument, "node overrides: " + text);
   }
   if (list != nullptr && !list->is_array()) {
     return Fail(Code::kInvalidArgument, "node overrides: nodeconfig: expected a list");
@@ -167,7 +171,7 @@ Result<NodeOverrides> ParseNodeOverrides(std::string_view json) {
       if (entry) out.entries.push_back(*std::move(entry));
     }
   }
-  for (std::string& text : unknown) out.warnings.push_back(std::move(text));
+  for (const auto& [text, misspelt] : unknown) out.warnings.push_back(text);
   return out;
 }
 

@@ -119,10 +119,13 @@ TEST(NodeOverridesTest, AMisspeltKeyIsAsWrongAsAWrongValue) {
   EXPECT_THAT(overrides.error().message, HasSubstr("did you mean nodeconfig?"));
 }
 
-TEST(NodeOverridesTest, KeysBesideTheListAreWarnings) {
-  auto overrides = ParseNodeOverrides(R"({"nodeconfig":[],"version":"v1"})");
+TEST(NodeOverridesTest, KeysThatResembleNoneOfOursAreWarnings) {
+  auto overrides =
+      ParseNodeOverrides(R"({"nodeconfig":[{"name":"n","rackposition":"7"}],"version":"v1"})");
   ASSERT_TRUE(overrides);
-  EXPECT_THAT(overrides->warnings, ElementsAre(HasSubstr("version: unknown key")));
+  EXPECT_THAT(overrides->warnings, ElementsAre(HasSubstr("rackposition: unknown key"),
+                                               HasSubstr("version: unknown key")));
+  EXPECT_EQ(overrides->entries.at(0).error, "");
 }
 
 }  // namespace
