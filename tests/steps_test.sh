@@ -32,6 +32,23 @@ flock -w 20 "$scratch/lock" true || fail "the lock outlives its program"
 timeout 20 cat <&5 >"$scratch/words" || fail "the heartbeat outlives its program"
 kill -0 "$step_pid" || fail "the step has ended: this proves nothing"
 
+# Ctrl-C ends it also when the step's program does not die of it.
+cat >"$scratch/stubborn" <<'SH'
+set -euo pipefail
+. tools/lib/steps.sh
+steps_begin "a program" "$1/logs" "a/program --only"
+step waits "for a file" bash -c 'touch "$0/waits"; until [[ -e $0/go ]]; do sleep 0.1; done' "$1"
+step next "never" touch "$1/next"
+SH
+env --default-signal=INT bash "$scratch/stubborn" "$scratch" >"$scratch/words" &
+program=$!
+until [[ -e $scratch/waits ]]; do sleep 0.1; done
+kill -INT "$program"
+touch "$scratch/go"
+code=0
+wait "$program" || code=$?
+[[ $code == 130 && ! -e $scratch/next ]] || fail "Ctrl-C: status $code, expected 130: $(cat "$scratch/words")"
+
 # A failed step is repeated with the settings that it had.
 repeat() { # <repeating command>
   HAMI_TESTBED_DIR="/a b" DEMO_VALUES=v.yaml KUBECONFIG=/k IMAGE_REGISTRY=r:5 bash -c '

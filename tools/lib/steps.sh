@@ -17,6 +17,7 @@ steps_begin() {
   STEPS_STARTED=$SECONDS STEPS_DONE=() STEPS_MATCHED=0
   declare -gA STEPS_ASIDE=() STEPS_ASIDE_BEGAN=()
   trap steps_stop_asides EXIT
+  trap 'exit 130' INT # or bash forgets a Ctrl-C that the step's program did not die of
   mkdir -p "$STEPS_LOGS"
 }
 
@@ -131,7 +132,7 @@ step() {
 steps_run() {
   local log=$STEPS_LOGS/$1.log
   shift
-  (set -euo pipefail; "$@") </dev/null >"$log" 2>&1 7>&- 8>&-
+  (set -euo pipefail; trap 'exit 130' INT; "$@") </dev/null >"$log" 2>&1 7>&- 8>&-
 }
 
 aside() {
