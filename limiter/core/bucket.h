@@ -39,6 +39,9 @@ class Bucket {
     if (before - cost < -kDebtNs) Raise(-kDebtNs);
   }
 
+  // Gives back what was charged too much, though not more than a full bucket of it.
+  void GiveBack(int64_t ns, uint32_t percent) { Fill(ns, percent); }
+
   // Adds what has come in since the last refill.
   void Refill(uint64_t now_ns, uint32_t percent) {
     uint64_t last = refilled_.load(std::memory_order_relaxed);
@@ -47,13 +50,7 @@ class Bucket {
     if (last == 0 || last > now_ns) return;  // a new file, or one from before a reboot
     const uint64_t elapsed = now_ns - last < kLongestNs ? now_ns - last : kLongestNs;
     const auto income = static_cast<int64_t>(elapsed * percent / 100);
-    const int64_t most = kCreditNs * percent / 100;
-    int64_t seen = tokens();
-    int64_t full = 0;
-    do {
-      full = seen + income;
-      if (full > most) full = seen > most ? seen : most;
-    } while (!tokens_.compare_exchange_weak(seen, full, std::memory_order_relaxed));
+    Fill(income, percent);
   }
 
   // Until the bucket holds a quantum again.
@@ -72,6 +69,16 @@ class Bucket {
 
  private:
   static constexpr uint64_t kLongestNs = 4'000'000'000'000;  // keeps the product below 2^63
+
+  void Fill(int64_t ns, uint32_t percent) {
+    const int64_t most = kCreditNs * percent / 100;
+    int64_t seen = tokens();
+    int64_t full = 0;
+    do {
+      full = seen + ns;
+      if (full > most) full = seen > most ? seen : most;
+    } while (!tokens_.compare_exchange_weak(seen, full, std::memory_order_relaxed));
+  }
 
   void Raise(int64_t least) {
     int64_t seen = tokens();

@@ -131,5 +131,19 @@ TEST(BucketTest, TokensNeverOverflowAfterYearsOfIdleness) {
   EXPECT_EQ(bucket.tokens(), Bucket::kCreditNs * 99 / 100);
 }
 
+TEST(BucketTest, WhatIsGivenBackFillsItAndNoMore) {
+  HamiExtDevice device = {};
+  Bucket bucket(device);
+  bucket.Spend(100'000'000);
+  bucket.GiveBack(30'000'000, 25);
+  EXPECT_EQ(bucket.tokens(), -70'000'000);
+  bucket.GiveBack(1'000'000'000, 25);
+  EXPECT_EQ(bucket.tokens(), Bucket::kCreditNs / 4);
+  bucket.Spend(-1'000'000'000);  // a higher limit's credit is left alone
+  const int64_t before = bucket.tokens();
+  bucket.GiveBack(1, 25);
+  EXPECT_EQ(bucket.tokens(), before);
+}
+
 }  // namespace
 }  // namespace hami::limiter::core

@@ -15,31 +15,43 @@ bool Function::CountLaunch(uint32_t noise) {
   return true;
 }
 
-Function::Learned Function::Learn(uint64_t ns, uint64_t now_ns) {
+// A quarter of them is forgotten each second, as feedback.h forgets what they took.
+void Function::CountRecent(uint64_t now_ns) {
+  while (recent_ >= 4 && static_cast<int64_t>(now_ns - aged_ns_) >= int64_t{kSecondNs}) {
+    recent_ -= recent_ / 4;
+    aged_ns_ += kSecondNs;
+  }
+  if (recent_ < 4) aged_ns_ = now_ns;
+  const uint32_t count = launches_.load(std::memory_order_relaxed);
+  recent_ += count - counted_;
+  counted_ = count;
+}
+
+Function::Learned Function::Learn(uint64_t ns, uint64_t now_ns, bool confirmed) {
   if (learning_.exchange(1, std::memory_order_acquire) != 0) return {};  // one sample less
   if (ns == 0) ns = 1;
   if (in_group_ == kGroupSize && now_ns - group_began_ns_ >= kGroupNs) {
     group_ = static_cast<uint8_t>((group_ + 1) % kGroups);
     in_group_ = 0;
+    minima_[group_] = confirmed ? estimate_ns() : 0;
   }
   uint64_t& minimum = minima_[group_];
   if (in_group_ == 0) group_began_ns_ = now_ns;
-  if (in_group_ == 0 || ns < minimum) minimum = ns;
+  if (minimum == 0 || ns < minimum) minimum = ns;
   if (in_group_ < kGroupSize) ++in_group_;
   uint64_t shortest = ns;
   for (const uint64_t one : minima_) {
     if (one != 0 && one < shortest) shortest = one;
   }
+  CountRecent(now_ns);
   Learned learned;
   const uint32_t guesses = guesses_.load(std::memory_order_relaxed);
-  if (const uint64_t before = estimate_ns(); before != shortest) {
-    const uint32_t count = launches_.load(std::memory_order_relaxed);
-    const uint32_t by_it = count - known_since_;
-    if (before > shortest) learned.overcharged_ns = (before - shortest) * by_it;
-    // The first estimate is what launches at a guess are charged after all.
-    known_since_ = before == 0 ? count - guesses : count;
-    estimate_ns_.store(shortest, std::memory_order_relaxed);
-  }
+  const uint64_t before = learned.before_ns = estimate_ns();
+  learned.after_ns = shortest;
+  if (before > shortest) learned.overcharged = recent_;
+  // The first estimate is what launches at a guess are charged after all.
+  if (before < shortest) recent_ = before == 0 ? guesses : 0;
+  if (before != shortest) estimate_ns_.store(shortest, std::memory_order_relaxed);
   if (guesses != 0) {
     guesses_.fetch_sub(guesses, std::memory_order_relaxed);
     learned.missing_ns = static_cast<int64_t>(shortest * guesses) -

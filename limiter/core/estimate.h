@@ -1,7 +1,8 @@
 // How long each function of the program runs, learned from samples.
 //
 // The estimate is the shortest sample of the last 8 groups, a group being 8 samples and a second at
-// least: work of others on the card makes a sample longer, never shorter. Owned by the process; any
+// least: work of others on the card makes a sample longer, never shorter. While NVML shows no more
+// than the estimates say, none is forgotten. Owned by the process; any
 // thread; no lock and no allocation. Pure but for its own memory.
 #pragma once
 
@@ -59,14 +60,18 @@ class Function {
   }
 
   struct Learned {
-    int64_t missing_ns = 0;       // what launches charged at a guess should have cost in addition
-    uint64_t overcharged_ns = 0;  // what launches by a longer estimate should not have cost
+    int64_t missing_ns = 0;  // what launches charged at a guess should have cost in addition
+    uint64_t before_ns = 0, after_ns = 0;  // the estimate
+    // Launches of the last seconds that were charged by `before_ns` or more; 0: it is not shorter.
+    uint64_t overcharged = 0;
   };
-  // Takes a sample in.
-  Learned Learn(uint64_t ns, uint64_t now_ns);
+  // Takes a sample in. `confirmed`: the estimate is not too short, so it is not forgotten.
+  Learned Learn(uint64_t ns, uint64_t now_ns, bool confirmed = false);
 
  private:
   friend class Functions;
+
+  void CountRecent(uint64_t now_ns);
 
   bool IsDue(uint32_t count) const {
     return count <= kEarlySamples ||
@@ -74,7 +79,7 @@ class Function {
   }
 
   static constexpr uint32_t kGroups = 8, kGroupSize = 8;
-  static constexpr uint64_t kGroupNs = 1'000'000'000;
+  static constexpr uint64_t kSecondNs = 1'000'000'000, kGroupNs = kSecondNs;
   static constexpr uint64_t kLongestCompanionNs = 20'000'000, kCompanionEveryNs = 100'000'000;
   static constexpr uint64_t kCompanionNs = 100'000;
 
@@ -90,7 +95,9 @@ class Function {
   std::atomic<uint8_t> learning_{0};
   uint8_t group_ = 0;  // the rest: by the thread that holds learning_
   uint8_t in_group_ = 0;
-  uint32_t known_since_ = 0;  // launches_ when the estimate became what it is
+  uint32_t counted_ = 0;  // launches_ as CountRecent saw it
+  uint64_t recent_ = 0;   // launches charged by this estimate or a longer one
+  uint64_t aged_ns_ = 0;  // when recent_ was aged
   uint64_t group_began_ns_ = 0;
   uint64_t minima_[kGroups] = {};  // 0: no sample yet
 };

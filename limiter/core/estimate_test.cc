@@ -114,13 +114,45 @@ TEST_F(EstimateTest, LongFunctionsAreSampledEachTime) {
   for (uint32_t i = 0; i < 1000; ++i) ASSERT_TRUE(f.CountLaunch(i));
 }
 
-TEST_F(EstimateTest, AShorterSampleTellsWhatTheLongerEstimateChargedTooMuch) {
+TEST_F(EstimateTest, AShorterSampleTellsHowManyLaunchesTheLongerEstimateChargedTooMuch) {
   Function& f = functions_->Find(1, kSize);
   f.Learn(50'000, 0);
   for (uint32_t i = 0; i < 10; ++i) f.CountLaunch(i);
-  EXPECT_EQ(f.Learn(60'000, 0).overcharged_ns, 0u);
-  EXPECT_EQ(f.Learn(20'000, 0).overcharged_ns, 10 * 30'000u);
-  EXPECT_EQ(f.Learn(10'000, 0).overcharged_ns, 0u);  // nothing was launched meanwhile
+  EXPECT_EQ(f.Learn(60'000, 0).overcharged, 0u);
+  const Function::Learned learned = f.Learn(20'000, 0);
+  EXPECT_EQ(learned.overcharged, 10u);
+  EXPECT_EQ(learned.before_ns, 50'000u);
+  EXPECT_EQ(learned.after_ns, 20'000u);
+}
+
+TEST_F(EstimateTest, EachShorterSampleCountsTheLaunchesOfTheLastSecondsAgain) {
+  Function& f = functions_->Find(1, kSize);
+  f.Learn(50'000, 0);
+  for (uint32_t i = 0; i < 100; ++i) f.CountLaunch(i);
+  EXPECT_EQ(f.Learn(20'000, 0).overcharged, 100u);
+  EXPECT_EQ(f.Learn(10'000, kSecond).overcharged, 75u);
+  EXPECT_EQ(f.Learn(9'000, 60 * kSecond).overcharged, 3u);  // a rare launch's own share stays
+}
+
+TEST_F(EstimateTest, LaunchesBeforeTheEstimateBecameLongerWereNotChargedTooMuch) {
+  Function& f = functions_->Find(1, kSize);
+  uint64_t now = 0;
+  f.Learn(1000, now);
+  for (uint32_t i = 0; i < 100; ++i) f.CountLaunch(i);
+  for (int i = 0; i < 2000 && f.estimate_ns() == 1000; ++i) f.Learn(5000, now += kSecond / 100);
+  ASSERT_EQ(f.estimate_ns(), 5000u);
+  for (uint32_t i = 0; i < 10; ++i) f.CountLaunch(i);
+  EXPECT_EQ(f.Learn(1000, now).overcharged, 10u);
+}
+
+TEST_F(EstimateTest, WhatNvmlConfirmsIsNotForgotten) {
+  Function& f = functions_->Find(1, kSize);
+  uint64_t now = 0;
+  f.Learn(1000, now);
+  for (int i = 0; i < 10'000; ++i) f.Learn(5000, now += kSecond / 100, true);
+  EXPECT_EQ(f.estimate_ns(), 1000u);
+  for (int i = 0; i < 1000; ++i) f.Learn(5000, now += kSecond / 100, false);
+  EXPECT_EQ(f.estimate_ns(), 5000u);
 }
 
 TEST_F(EstimateTest, LaunchesAtAGuessAreAmongThoseThatALongEstimateChargedTooMuch) {
@@ -128,7 +160,7 @@ TEST_F(EstimateTest, LaunchesAtAGuessAreAmongThoseThatALongEstimateChargedTooMuc
   f.CountLaunch(0);
   f.Guessed(50'000);
   EXPECT_EQ(f.Learn(160'000, 0).missing_ns, 110'000);
-  EXPECT_EQ(f.Learn(20'000, 0).overcharged_ns, 140'000u);
+  EXPECT_EQ(f.Learn(20'000, 0).overcharged, 1u);
 }
 
 TEST_F(EstimateTest, TheGuessFollowsWhatRuns) {

@@ -3,7 +3,9 @@
 //
 // Both are averaged over some seconds, because NVML gives whole percents of about one second. k
 // goes half of the way each time, all of it when the two are far apart, none while they agree
-// within half a point, and back to 1 when the estimates by themselves do.
+// within half a point, and back to 1 when the estimates by themselves do. What half a point hides
+// in each of many processes shows in their sum: while that is off the container's limit, k follows
+// what NVML shows.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +18,7 @@ struct Period {
   int64_t raw_ns = 0;  // that its launches took by their estimates, without k; negative: less than
                        // was thought before
   uint64_t launches = 0;
+  int missing_percent = 0;  // that NVML shows the container below its limit while launches waited
 };
 
 class Feedback {
@@ -26,28 +29,10 @@ class Feedback {
   // One period, and the percent that NVML showed in it. Returns k in 1/65536, from the one in
   // force.
   uint32_t Add(uint32_t k, uint32_t measured_percent, const Period& period) {
-    const auto elapsed_ms = static_cast<int64_t>(period.elapsed_ns / 1'000'000);
-    if (elapsed_ms == 0) return k;
-    measured_ = Aged(measured_) + uint64_t{measured_percent} * 1'000'000;
-    const int64_t now = period.raw_ns * 100 / elapsed_ms;
-    const int64_t raw = static_cast<int64_t>(Aged(raw_)) + now;
-    const int64_t before = weight_ == 0 ? now : last_raw_;
-    swing_ = Aged(swing_) + static_cast<uint64_t>(now > before ? now - before : before - now);
-    last_raw_ = now;
-    weight_ = Aged(weight_) + 1'000'000;
-    // Taken back more than is left of it here: the average begins anew.
-    if (raw <= 0) return Restart(), k;
-    raw_ = static_cast<uint64_t>(raw);
-    if (weight_ < kEnough) return k;
+    if (!Average(measured_percent, period)) return k;
     const uint64_t charged = raw_ * k / kOne;
-    // A percent shown is half a point more or less. k is lowered to the edge of that only: many
-    // processes that are each half a point above their part are together far above the limit. What
-    // swings by more than that from period to period is rounded up as often as down.
-    const uint64_t half = swing_ > weight_ ? weight_ / 8 : weight_ / 2;
-    // And a launch may be counted in a period by NVML and charged in the next one.
-    const uint64_t launch =
-        now <= 0 || period.launches == 0 ? 0 : static_cast<uint64_t>(now) / period.launches;
-    const uint64_t noise = launch < kMostNoise ? launch : kMostNoise;
+    const bool off = ContainerIsOff();
+    const uint64_t half = off ? Least() : HalfPoint(), noise = off ? 0 : noise_;
     const uint64_t band = half + noise;
     // The estimates may have been wrong for a while only: as soon as they can be right, they are
     // taken as they are.
@@ -63,21 +48,59 @@ class Feedback {
       return k;
     }
     wanted = wanted < kLeast ? kLeast : wanted > kMost ? kMost : wanted;
-    if (apart > kFar * weight_ || apart > charged / 2) return static_cast<uint32_t>(wanted);
-    return weight_ < kPlenty ? k : static_cast<uint32_t>((k + wanted) / 2);
+    if (off || apart > kFar * weight_ || apart > charged / 2) return static_cast<uint32_t>(wanted);
+    return static_cast<uint32_t>((k + wanted) / 2);
   }
   // What ran is no longer what was averaged.
-  void Restart() { measured_ = raw_ = swing_ = weight_ = 0; }
+  void Restart() { *this = Feedback(); }
+  // Whether the estimates are not too short: NVML shows no more than they say, by what can be told.
+  bool confirms() const { return weight_ >= kEnough && measured_ <= raw_ + weight_ / 2 + noise_; }
 
  private:
   static constexpr uint64_t kEnough = 1'500'000;  // two periods
-  static constexpr uint64_t kPlenty = 2'500'000;  // four: for what may be the start's alone
   static constexpr uint64_t kFar = 4;             // points
   static constexpr uint64_t kMostNoise = 5'000'000;
   static uint64_t Aged(uint64_t sum) { return sum - sum / 4; }
 
+  // False: too little is known.
+  bool Average(uint32_t measured_percent, const Period& period) {
+    const auto elapsed_ms = static_cast<int64_t>(period.elapsed_ns / 1'000'000);
+    if (elapsed_ms == 0) return false;
+    measured_ = Aged(measured_) + uint64_t{measured_percent} * 1'000'000;
+    missing_ += period.missing_percent * int64_t{1'000'000} - missing_ / 4;
+    const int64_t now = period.raw_ns * 100 / elapsed_ms;
+    const int64_t raw = static_cast<int64_t>(Aged(raw_)) + now;
+    const int64_t before = weight_ == 0 ? now : last_raw_;
+    swing_ = Aged(swing_) + static_cast<uint64_t>(now > before ? now - before : before - now);
+    last_raw_ = now;
+    weight_ = Aged(weight_) + 1'000'000;
+    // A launch may be counted in a period by NVML and charged in the next one.
+    const uint64_t launch =
+        now <= 0 || period.launches == 0 ? 0 : static_cast<uint64_t>(now) / period.launches;
+    noise_ = launch < kMostNoise ? launch : kMostNoise;
+    // Taken back more than is left of it here: the average begins anew.
+    if (raw <= 0) return Restart(), false;
+    raw_ = static_cast<uint64_t>(raw);
+    return weight_ >= kEnough;
+  }
+
+  // A percent shown is half a point more or less. k is lowered to the edge of that only: many
+  // processes that are each half a point above their part are together far above the limit. What
+  // swings by more than that from period to period is rounded up as often as down.
+  uint64_t HalfPoint() const { return swing_ > weight_ ? weight_ / 8 : weight_ / 2; }
+
+  // Sums err less than their parts, whose errors go both ways. Above the limit it counts sooner.
+  bool ContainerIsOff() const {
+    const auto weight = static_cast<int64_t>(weight_);
+    return missing_ > weight / 2 || -missing_ > weight / 4;
+  }
+  // What the rounding of several periods leaves. Where nothing at all was shown, half a point of
+  // one period may have been there.
+  uint64_t Least() const { return measured_ == 0 ? 500'000 : 300'000; }
+
   uint64_t measured_ = 0, raw_ = 0, swing_ = 0, weight_ = 0;  // percent and periods, in millionths
-  int64_t last_raw_ = 0;
+  uint64_t noise_ = 0;
+  int64_t last_raw_ = 0, missing_ = 0;
 };
 
 }  // namespace hami::limiter::core

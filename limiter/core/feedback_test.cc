@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <numeric>
+#include <vector>
+
 namespace hami::limiter::core {
 namespace {
 
@@ -107,6 +111,51 @@ TEST(FeedbackTest, WhatSwingsIsRoundedBothWaysAndCanBeToldMoreExactly) {
     k = std::max(k, feedback.Add(k, measured, {kSecond, raw, 1000}));
   }
   EXPECT_GT(k, Feedback::kOne);
+}
+
+// `processes` alike share a limit of 25 % and charge `wrong` times what their launches take; NVML
+// rounds what each used, which swings a little from second to second.
+double ShareOfMany(int processes, double wrong, int seconds) {
+  std::vector<Feedback> feedback(static_cast<size_t>(processes));
+  std::vector<double> k(static_cast<size_t>(processes), 1);
+  double sum = 0;
+  for (int second = 0; second < seconds; ++second) {
+    std::vector<double> share;
+    int shown = 0;
+    for (size_t i = 0; i < k.size(); ++i) {
+      const double swing =
+          0.9 + 0.05 * static_cast<double>((i * 7 + static_cast<size_t>(second) * 3) % 5);
+      share.push_back(25.0 / processes / (wrong * k[i]) * swing);
+      shown += static_cast<int>(share[i] + 0.5);
+    }
+    sum = std::accumulate(share.begin(), share.end(), 0.0);
+    for (size_t i = 0; i < k.size(); ++i) {
+      const auto raw = static_cast<int64_t>(share[i] * wrong / 100 * static_cast<double>(kSecond));
+      const auto now = static_cast<uint32_t>(k[i] * kOne);
+      const auto measured = static_cast<uint32_t>(share[i] + 0.5);
+      k[i] = feedback[i].Add(now, measured, {kSecond, raw, 1'000'000, 25 - shown}) / kOne;
+    }
+  }
+  return sum;
+}
+
+TEST(FeedbackTest, WhatHalfAPointHidesInEachOfManyShowsInTheirSum) {
+  for (const double wrong : {1.1, 1.3, 2.0, 4.0}) {
+    const double share = ShareOfMany(8, wrong, 10);
+    EXPECT_GT(share, 23.5) << wrong;
+    EXPECT_LT(share, 26) << wrong;
+  }
+}
+
+TEST(FeedbackTest, EstimatesAreConfirmedWhileNvmlShowsNoMoreThanTheySay) {
+  Feedback feedback;
+  EXPECT_FALSE(feedback.confirms());
+  for (int i = 0; i < 2; ++i) Add(feedback, Feedback::kOne, 3, kSecond / 10);
+  EXPECT_TRUE(feedback.confirms());
+  for (int i = 0; i < 10; ++i) Add(feedback, Feedback::kOne, 12, kSecond / 10);
+  EXPECT_FALSE(feedback.confirms());
+  feedback.Restart();
+  EXPECT_FALSE(feedback.confirms());
 }
 
 TEST(FeedbackTest, NothingChargedMovesNothing) {

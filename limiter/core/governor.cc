@@ -160,6 +160,7 @@ Charge Governor::Admit(unsigned device, uint32_t percent, Function& function, ui
     }
     if (sampler_.AnyPending()) Harvest(context);
     charge.waited = true;
+    waited_[device].store(true, std::memory_order_relaxed);
     const uint64_t wait = bucket.WaitNs(percent);
     sys::FutexWaitShared(Wake(own), changes, wait < kLookAgainNs ? wait : kLookAgainNs);
     Pass();
@@ -236,24 +237,26 @@ void Governor::Harvest(uint64_t context) {
   sampler_.Harvest(context, [this](const Sampled& what, uint64_t ns) { Take(what, ns); });
 }
 
-// A launch that took less than it was charged gets the difference back: others' work may have
-// lengthened every sample before, and this one is the whole of a long launch's share.
+// What launches of the last seconds took less than they were charged is given back: others' work
+// may have lengthened every sample before, and this one is the whole of a long launch's share.
 void Governor::Take(const Sampled& what, uint64_t ns) {
-  Function& function = *what.function;
-  const uint64_t before = function.estimate_ns();
-  const uint32_t k = correction(what.device);
-  const Function::Learned learned = function.Learn(ns, sys::NowNs(CLOCK_MONOTONIC));
-  int64_t missing = learned.missing_ns;
-  raw_ns_[what.device].fetch_add(static_cast<uint64_t>(missing) - learned.overcharged_ns,
-                                 std::memory_order_relaxed);
-  Shorter(what.device, before, function.estimate_ns());
-  if (what.charged_ns > ns) {
-    const uint64_t refund = (what.charged_ns - ns) * k >> 16;
-    missing -= static_cast<int64_t>(refund);
-    Book(what.device, -refund, 0);
+  const unsigned device = what.device;
+  const uint32_t k = correction(device);
+  const Function::Learned learned = what.function->Learn(
+      ns, sys::NowNs(CLOCK_MONOTONIC), confirmed_[device].load(std::memory_order_relaxed));
+  const uint64_t before = learned.before_ns, after = learned.after_ns;
+  raw_ns_[device].fetch_add(
+      static_cast<uint64_t>(learned.missing_ns) - (before - after) * learned.overcharged,
+      std::memory_order_relaxed);
+  Shorter(device, before, after);
+  const uint32_t percent = in_force_[device].load(std::memory_order_relaxed);
+  const uint64_t was = before * k >> 16, is = Corrected(device, after);
+  if (learned.overcharged != 0 && was > is) {
+    const uint64_t excess = (was - is) * learned.overcharged;
+    Book(device, -excess, 0);
+    if (percent != 0) BucketOf(device).GiveBack(static_cast<int64_t>(excess), percent);
   }
-  if (missing == 0 || in_force_[what.device].load(std::memory_order_relaxed) == 0) return;
-  BucketOf(what.device).Spend(missing);
+  if (learned.missing_ns != 0 && percent != 0) BucketOf(device).Spend(learned.missing_ns);
 }
 
 // A correction below 1 made up for estimates that others' work had lengthened. Where a better

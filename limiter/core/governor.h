@@ -33,7 +33,7 @@ struct Charge {
 
   int64_t cost() const { return static_cast<int64_t>(busy_ns); }
   bool guessed() const { return estimate_ns == 0; }
-  Sampled sampled() const { return {function, device, tokens == 0 ? 0 : estimate_ns}; }
+  Sampled sampled() const { return {function, device}; }
 };
 
 class Governor {
@@ -71,6 +71,15 @@ class Governor {
   uint64_t raw_ns(unsigned device) const { return raw_ns_[device].load(std::memory_order_relaxed); }
   uint64_t Corrected(unsigned device, uint64_t ns) const { return ns * correction(device) >> 16; }
 
+  // Whether a launch waited for time on a card since the last call.
+  bool TakeWaited(unsigned device) {
+    return waited_[device].exchange(false, std::memory_order_relaxed);
+  }
+  // Whether NVML shows that the estimates on a card are not too short.
+  void Confirm(unsigned device, bool confirmed) {
+    confirmed_[device].store(confirmed, std::memory_order_relaxed);
+  }
+
   // A context is gone, or will be.
   void ForgetContext(uint64_t context);
   void AfterFork();
@@ -92,6 +101,8 @@ class Governor {
   Sampler sampler_;
   std::atomic<uint32_t> correction_[HAMI_EXT_DEVICES];  // 0 stands for 1
   std::atomic<uint64_t> raw_ns_[HAMI_EXT_DEVICES];
+  std::atomic<bool> confirmed_[HAMI_EXT_DEVICES];
+  std::atomic<bool> waited_[HAMI_EXT_DEVICES];
   std::atomic<uint32_t> in_force_[HAMI_EXT_DEVICES];  // percent of the last launch, 0 = none held
 };
 

@@ -9,6 +9,7 @@
 #include "limiter/hook/tables.h"
 #include "limiter/nvml/cards.h"
 #include "limiter/region/attachment.h"
+#include "limiter/region/roster.h"
 #include "limiter/sys/log.h"
 #include "limiter/sys/syscall.h"
 
@@ -63,16 +64,34 @@ bool PidIsOurs(Attachment& own, unsigned device) {
   return shown != 0 && apart <= (uint64_t{64} << 20) + booked / 8;
 }
 
+// What the container's processes used together: by NVML, or for one that it does not list, by the
+// process's own account.
+int PercentOfAll(Attachment& own, unsigned device, const nvml::Utilization& shown) {
+  unsigned sum = 0;
+  region::ForEachMember(own.region(), own.self(), device, [&](const region::Member& member) {
+    const uint32_t pid = member.host_pid != 0 ? member.host_pid : member.pid;
+    sum += shown.Of(pid).value_or(member.sm_percent);
+  });
+  return static_cast<int>(sum);
+}
+
 // Compares what was charged on a card in a period with what NVML shows.
-void Compare(Attachment& own, unsigned device, Card& card, const Period& period) {
+void Compare(Attachment& own, unsigned device, Card& card, Period period) {
   if (card.periods_checked++ % kPidCheckPeriods == 0) card.pid_is_ours = PidIsOurs(own, device);
-  if (!card.pid_is_ours) return;
   Governor& governor = Governor::Own();
+  governor.Confirm(device, false);
+  if (!card.pid_is_ours) return;
   const uint64_t since_us = (sys::NowNs(CLOCK_REALTIME) - period.elapsed_ns) / 1000;
-  const auto percent = nvml::UtilizationOf(device, PidForNvml(own), since_us);
+  const auto shown = nvml::UtilizationOn(device, since_us);
+  const auto percent = shown ? shown->Of(PidForNvml(own)) : std::nullopt;
   if (!percent) return card.feedback.Restart();
+  if (governor.TakeWaited(device)) {
+    period.missing_percent =
+        static_cast<int>(own.CorePercent(device)) - PercentOfAll(own, device, *shown);
+  }
   const uint32_t k = governor.correction(device);
   governor.Correct(device, k, card.feedback.Add(k, *percent, period));
+  governor.Confirm(device, card.feedback.confirms());
 }
 
 // Publishes utilisation; true: something was launched since the last look.

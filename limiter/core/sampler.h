@@ -39,7 +39,6 @@ struct StreamOf {
 struct Sampled {
   Function* function = nullptr;
   unsigned device = 0;
-  uint64_t charged_ns = 0;  // by its estimate; 0: nothing that could be given back
 };
 
 class Sampler {

@@ -158,15 +158,20 @@ bool StayOpen() {
   return init != nullptr && init() == NVML_SUCCESS;
 }
 
-std::optional<unsigned> UtilizationOf(unsigned index, uint32_t pid, uint64_t since_us) {
+std::optional<Utilization> UtilizationOn(unsigned index, uint64_t since_us) {
   const auto ask = HAMI_REAL_NVML(nvmlDeviceGetProcessUtilization);
   const nvmlDevice_t device = ask == nullptr ? nullptr : HandleOf(index);
   if (device == nullptr) return std::nullopt;
-  nvmlProcessUtilizationSample_t samples[Processes::kMost];
-  unsigned count = Processes::kMost;
-  if (ask(device, samples, &count, since_us) != NVML_SUCCESS) return std::nullopt;
+  Utilization all;
+  all.count = Processes::kMost;
+  if (ask(device, all.samples, &all.count, since_us) != NVML_SUCCESS) return std::nullopt;
+  if (all.count > Processes::kMost) all.count = Processes::kMost;
+  return all;
+}
+
+std::optional<unsigned> Utilization::Of(uint32_t pid) const {
   unsigned sum = 0, found = 0;
-  for (unsigned i = 0; i < count && i < Processes::kMost; ++i) {
+  for (unsigned i = 0; i < count; ++i) {
     if (samples[i].pid != pid || samples[i].sm > 100) continue;
     sum += samples[i].sm;
     ++found;

@@ -44,8 +44,15 @@ std::optional<uint64_t> GrowthOfOwn(const Processes& before, const Processes& af
 // Keeps NVML open from now on: for one who asks each second. False: there is none.
 bool StayOpen();
 
-// Percent of a card's time that a process used since a moment (microseconds of the wall clock).
+// Percent of a card's time that processes used since a moment (microseconds of the wall clock).
+struct Utilization {
+  unsigned count = 0;
+  nvmlProcessUtilizationSample_t samples[Processes::kMost];
+
+  // Of one process, the mean if it is listed more than once. Nothing: it is not listed.
+  std::optional<unsigned> Of(uint32_t pid) const;
+};
 // Nothing when NVML cannot tell. Costs one call only between StayOpen and the process's end.
-std::optional<unsigned> UtilizationOf(unsigned index, uint32_t pid, uint64_t since_us);
+std::optional<Utilization> UtilizationOn(unsigned index, uint64_t since_us);
 
 }  // namespace hami::limiter::nvml
