@@ -31,24 +31,28 @@ class Feedback {
   uint32_t Add(uint32_t k, uint32_t measured_percent, const Period& period) {
     if (!Average(measured_percent, period)) return k;
     const uint64_t charged = raw_ * k / kOne;
-    const bool off = ContainerIsOff();
-    const uint64_t half = off ? Least() : HalfPoint(), noise = off ? 0 : noise_;
-    const uint64_t band = half + noise;
+    const bool below = ContainerIsBelow(), above = ContainerIsAbove();
+    const uint64_t least = Least(), half = HalfPoint();
+    const uint64_t band = below ? least : half + noise_;
+    const uint64_t raise = above ? least : (k < kOne ? half / 2 : half) + noise_;
     // The estimates may have been wrong for a while only: as soon as they can be right, they are
     // taken as they are.
-    if (raw_ <= measured_ + band && measured_ <= raw_ + band) return kOne;
+    if (raw_ <= measured_ + band && measured_ <= raw_ + (above ? least : half + noise_))
+      return kOne;
     uint64_t wanted = 0, apart = 0;
     if (charged > measured_ + band) {
       apart = charged - measured_;
       wanted = (measured_ + band) * kOne / raw_;
-    } else if (measured_ > charged + (k < kOne ? half / 2 : half) + noise) {
+    } else if (measured_ > charged + raise) {
       apart = measured_ - charged;
-      wanted = (measured_ - noise) * kOne / raw_;
+      wanted = (measured_ - (above ? 0 : noise_)) * kOne / raw_;
     } else {
       return k;
     }
     wanted = wanted < kLeast ? kLeast : wanted > kMost ? kMost : wanted;
-    if (off || apart > kFar * weight_ || apart > charged / 2) return static_cast<uint32_t>(wanted);
+    const bool known = charged > measured_ ? below : above;
+    if (known || apart > kFar * weight_ || apart > charged / 2)
+      return static_cast<uint32_t>(wanted);
     return static_cast<uint32_t>((k + wanted) / 2);
   }
   // What ran is no longer what was averaged.
@@ -74,6 +78,7 @@ class Feedback {
     swing_ = Aged(swing_) + static_cast<uint64_t>(now > before ? now - before : before - now);
     last_raw_ = now;
     weight_ = Aged(weight_) + 1'000'000;
+    launches_ = Aged(launches_) + period.launches * 1024;
     // A launch may be counted in a period by NVML and charged in the next one.
     const uint64_t launch =
         now <= 0 || period.launches == 0 ? 0 : static_cast<uint64_t>(now) / period.launches;
@@ -90,16 +95,17 @@ class Feedback {
   uint64_t HalfPoint() const { return swing_ > weight_ ? weight_ / 8 : weight_ / 2; }
 
   // Sums err less than their parts, whose errors go both ways. Above the limit it counts sooner.
-  bool ContainerIsOff() const {
-    const auto weight = static_cast<int64_t>(weight_);
-    return missing_ > weight / 2 || -missing_ > weight / 4;
+  bool ContainerIsBelow() const { return missing_ > static_cast<int64_t>(weight_ / 2); }
+  bool ContainerIsAbove() const { return -missing_ > static_cast<int64_t>(weight_ / 4); }
+  // What the rounding of several periods leaves, and a launch as long as NVML shows it. Where
+  // nothing at all was shown, half a point of one period may have been there.
+  uint64_t Least() const {
+    if (measured_ == 0) return 500'000;
+    return 150'000 + (launches_ == 0 ? 0 : measured_ * 1024 / launches_);
   }
-  // What the rounding of several periods leaves. Where nothing at all was shown, half a point of
-  // one period may have been there.
-  uint64_t Least() const { return measured_ == 0 ? 500'000 : 300'000; }
 
   uint64_t measured_ = 0, raw_ = 0, swing_ = 0, weight_ = 0;  // percent and periods, in millionths
-  uint64_t noise_ = 0;
+  uint64_t noise_ = 0, launches_ = 0;                         // of a launch; in 1/1024
   int64_t last_raw_ = 0, missing_ = 0;
 };
 
