@@ -179,6 +179,10 @@ Result<Device> TakeSegment(std::string_view segment, size_t i) {
   constexpr int64_t kMax = std::numeric_limits<int32_t>::max();
   Device out;
   out.id = fields[0];
+  if (out.id.starts_with('[')) {  // written first, it would be read as JSON
+    return Fail(Code::kInvalidArgument,
+                Name(i) + ".id: expected text that does not begin with [, got \"" + out.id + "\"");
+  }
   TRY_ASSIGN(int64_t count, TakeNumber(fields[1], "count", 0, kMax, i));
   TRY_ASSIGN(out.memory.value, TakeNumber(fields[2], "memory", 0, kMax, i));
   TRY_ASSIGN(out.cores.value, TakeNumber(fields[3], "core", 0, kMax, i));

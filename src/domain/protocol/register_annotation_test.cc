@@ -111,6 +111,13 @@ TEST(RegisterAnnotationTest, FormCErrorsAreTheReferences) {
   EXPECT_EQ(DecodeRegister("::").error().code, Code::kNotFound);
 }
 
+// Found by the fuzzer: behind a separator it was read, written first it was taken for JSON.
+TEST(RegisterAnnotationTest, AnIdOfFormCThatBeginsLikeJsonIsRefused) {
+  auto devices = DecodeRegister(":[GPU,10,40960,100,A100,0,true,0,hami-core:");
+  ASSERT_FALSE(devices);
+  EXPECT_NE(devices.error().message.find("\"[GPU\""), std::string::npos);
+}
+
 TEST(RegisterAnnotationTest, FormCIsByteExact) {
   constexpr std::string_view kText = "DCU-0,4,32768,60,DCU-K100,0,true,0,hami-core:";
   EXPECT_EQ(EncodeRegisterCsv(*DecodeRegister(kText)), kText);
