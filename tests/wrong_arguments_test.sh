@@ -35,10 +35,7 @@ for script in images/{build,push} demo/{up,down} testbed/{driver-root,restart} \
   refuses "$script" --no-such-option
 done
 # KUBECONFIG names no file: said before anything is built.
-refuses demo/up
-grep -qF "KUBECONFIG=$KUBECONFIG: no such file" "$scratch/err" || { cat "$scratch/err"; failed=1; }
-refuses demo/down
-grep -qF "KUBECONFIG=$KUBECONFIG: no such file" "$scratch/err" || { cat "$scratch/err"; failed=1; }
+for script in demo/{up,down}; do refuses_with "KUBECONFIG=$KUBECONFIG: no such file" "$script"; done
 refuses images/build nosuchimage
 refuses images/push nosuchimage
 refuses images/push --insecure

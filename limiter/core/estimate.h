@@ -2,8 +2,8 @@
 //
 // The estimate is the shortest sample of the last 8 groups, a group being 8 samples and a second at
 // least: work of others on the card makes a sample longer, never shorter. While NVML shows no more
-// than the estimates say, none is forgotten. Owned by the process; any
-// thread; no lock and no allocation. Pure but for its own memory.
+// than the estimates say, none is forgotten. Owned by the process; any thread; no lock and no
+// allocation. Pure but for its own memory.
 #pragma once
 
 #include <atomic>

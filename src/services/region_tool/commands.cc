@@ -254,9 +254,9 @@ void SayWhatTheSchedulerCounts(const LimitChange& change, const Outside& outside
   if (!change.memory && !change.cores) return;
   outside.out(
       "note: the scheduler does not know of this: until the pod ends it counts the share that it "
-      "gave out,\nso what was added here is promised to others, too, and what was taken is not "
-      "free "
-      "for them\n");
+      "gave out,\n"
+      "so what was added here is promised to others, too, and what was taken is not free for "
+      "them\n");
 }
 
 Result<bool> SetOne(const std::string& path, const Line& line, const LimitChange& change,
