@@ -17,6 +17,9 @@ Bytes AsBytes(uint64_t value) {
   return Bytes{static_cast<int64_t>(std::min<uint64_t>(value, INT64_MAX))};
 }
 
+// What a process holds: a region may say anything, and sums over kinds and processes must fit.
+Bytes AsHeld(uint64_t value) { return AsBytes(std::min(value, HAMI_BYTES_MASK)); }
+
 // The boot that the creator ran in; zeros when the kernel does not tell.
 void FillBootId(uint8_t (&id)[16]) {
   const auto text = RealFileSystem().Read("/proc/sys/kernel/random/boot_id");
@@ -94,7 +97,7 @@ Result<Layout> LayoutOf(const WordReader& words) {
 ProcessCard OwnCard(const WordReader& words, size_t slot, const OwnLayout& own, size_t card) {
   const size_t device = slot + own.slot_device + card * own.slot_device_stride;
   const auto kind = [&](size_t index) {
-    return AsBytes(words.At<uint64_t>(device + index * sizeof(uint64_t)));
+    return AsHeld(words.At<uint64_t>(device + index * sizeof(uint64_t)));
   };
   const uint64_t pending =
       words.At<uint64_t>(slot + offsetof(HamiExtSlot, pending) + card * sizeof(uint64_t));
@@ -110,7 +113,7 @@ ProcessCard OwnCard(const WordReader& words, size_t slot, const OwnLayout& own, 
 ProcessCard ReferenceCard(const WordReader& words, size_t slot, const PrefixLayout& prefix,
                           size_t card) {
   const size_t used = slot + prefix.used + card * prefix.used_stride;
-  const auto field = [&](size_t offset) { return AsBytes(words.At<uint64_t>(used + offset)); };
+  const auto field = [&](size_t offset) { return AsHeld(words.At<uint64_t>(used + offset)); };
   return {.data = field(offsetof(HamiV1Used, data_size)),
           .context = field(offsetof(HamiV1Used, context_size)),
           .module = field(offsetof(HamiV1Used, module_size))};

@@ -142,6 +142,30 @@ TEST_F(RegionFileTest, LargerStridesOfANewerBuildAreFollowed) {
   EXPECT_EQ(snapshot->processes[0].pid, 321);
 }
 
+// Found by the fuzzer: the sum of such figures overflowed.
+TEST_F(RegionFileTest, FiguresThatNoCardHasCanBeAddedUp) {
+  MakeRegion();
+  std::string bytes = *RealFileSystem().Read(path_);
+  HamiExtSlot slot;
+  memset(&slot, 0xff, sizeof slot);
+  slot.state = HAMI_SLOT_LIVE;
+  for (size_t i = 0; i < HAMI_EXT_SLOTS; ++i) {
+    memcpy(bytes.data() + HAMI_EXT_OFFSET + HAMI_EXT_SLOTS_OFFSET + i * sizeof slot, &slot,
+           sizeof slot);
+  }
+  const int32_t count = HAMI_EXT_SLOTS;
+  memcpy(bytes.data() + offsetof(HamiV1Region, proc_num), &count, sizeof count);
+  const auto snapshot = Decode(bytes);
+  ASSERT_TRUE(snapshot);
+  ASSERT_EQ(snapshot->processes.size(), size_t{HAMI_EXT_SLOTS});
+  int64_t sum = 0;
+  for (const ProcessUsage& process : snapshot->processes) {
+    const int64_t total = process.cards[0].Total().value;
+    EXPECT_GT(total, 0);
+    EXPECT_FALSE(__builtin_add_overflow(sum, total, &sum));
+  }
+}
+
 // The file belongs to the container's user: whatever stands in it, reading it ends with an answer.
 TEST_F(RegionFileTest, NoContentLeadsOutsideTheFile) {
   MakeRegion();
