@@ -66,7 +66,9 @@ typedef struct {
   uint64_t line1_reserved[5];
   int64_t core_tokens;     /* ns of device time that may be used now; negative = debt */
   uint64_t core_refill_ns; /* CLOCK_MONOTONIC of the last refill, 0 = never */
-  uint64_t line2_reserved[6];
+  uint64_t core_turn_ns; /* CLOCK_MONOTONIC at which the turn of a process that measures a function
+                            for the first time ends; 0 = nobody has it */
+  uint64_t line2_reserved[5];
   uint64_t initial_core; /* percent in sm_limit[] at creation, as initial_limit; 0 = unknown */
   uint64_t line3_reserved[7];
 } HamiExtDevice;

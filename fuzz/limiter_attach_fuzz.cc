@@ -14,7 +14,7 @@ constexpr int kLowestLockFd = 500;
 constexpr unsigned kDevices = 2;
 
 void UseDevice(Attachment& attachment, unsigned device, uint64_t bytes) {
-  const uint64_t limit = attachment.MemoryLimit(device);
+  const uint64_t limit = attachment.limits().Memory(device);
   const auto words = attachment.words(device);
   if (!Account<>::Begin(words, bytes, limit)) {
     attachment.Settle(device);

@@ -38,7 +38,7 @@ struct Request {
 // Whether the request would fit without `doubtful` of the bytes in use.
 bool WouldFitWithout(Attachment& own, const Request& request, uint64_t doubtful) {
   const auto [device, bytes, already] = request;
-  const uint64_t limit = own.MemoryLimit(device);
+  const uint64_t limit = own.limits().Memory(device);
   doubtful = doubtful > already ? doubtful - already : 0;
   const uint64_t used = own.Used(device);
   const uint64_t least = used > doubtful ? used - doubtful : 0;
@@ -102,14 +102,14 @@ uint64_t PhysicalBytes(Attachment& own, unsigned device) {
 }
 
 bool IsWithinShare(Attachment& own, unsigned device) {
-  const uint64_t share = own.PhysicalShare(device);
+  const uint64_t share = own.limits().PhysicalShare(device);
   return share == 0 || PhysicalBytes(own, device) <= share;
 }
 
 // Begins an operation on the card's own memory.
 bool BeginPhysical(Attachment& own, unsigned device, uint64_t bytes) {
   const auto& words = own.words(device);
-  if (!Account<>::Begin(words, bytes, own.MemoryLimit(device))) return false;
+  if (!Account<>::Begin(words, bytes, own.limits().Memory(device))) return false;
   if (IsWithinShare(own, device)) return true;
   Account<>::Cancel(words, bytes);
   return false;
@@ -120,9 +120,9 @@ struct Bound {
   uint64_t wanted, limit;
 };
 Bound BoundOf(Attachment& own, unsigned device, uint64_t bytes) {
-  const uint64_t limit = own.MemoryLimit(device);
+  const uint64_t limit = own.limits().Memory(device);
   const uint64_t used = own.Used(device);
-  const uint64_t share = own.PhysicalShare(device);
+  const uint64_t share = own.limits().PhysicalShare(device);
   const bool by_share = share != 0 && bytes <= limit && used <= limit - bytes;
   if (by_share) return {PhysicalBytes(own, device) + bytes, share};
   return {used + bytes, limit};
@@ -157,7 +157,7 @@ Reservation Reservation::OfAny(unsigned device, uint64_t bytes) {
   Attachment& own = Attachment::Own();
   if (!own.Join()) return {device, 0, false};
   const auto& words = own.words(device);
-  const auto begin = [&] { return Account<>::Begin(words, bytes, own.MemoryLimit(device)); };
+  const auto begin = [&] { return Account<>::Begin(words, bytes, own.limits().Memory(device)); };
   if (bytes < region::kAbsurdBytes && (begin() || WithEveryRelief(own, {device, bytes}, begin))) {
     return {device, bytes, true};
   }
@@ -178,7 +178,7 @@ Reservation Reservation::UpTo(unsigned device, uint64_t least, uint64_t most) {
   const auto& words = own.words(device);
   uint64_t bytes = 0;
   const auto begin = [&](uint64_t enough) {
-    bytes = Account<>::BeginUpTo(words, most, own.MemoryLimit(device));
+    bytes = Account<>::BeginUpTo(words, most, own.limits().Memory(device));
     if (bytes >= enough) return true;
     if (bytes != 0) Account<>::Cancel(words, bytes);
     return false;
@@ -203,8 +203,7 @@ void Reservation::Close() {
   unsized_ = false;
 }
 
-Reservation::~Reservation() {
-  if (!open_) return;
+void Reservation::Abandon() {
   Account<>::Cancel(Attachment::Own().words(device_), bytes_);
   Close();
 }
@@ -214,7 +213,7 @@ bool Reservation::Widen(uint64_t actual) {
   Attachment& own = Attachment::Own();
   const uint64_t more = actual - bytes_;
   const auto begin = [&] {
-    return Account<>::Begin(own.words(device_), more, own.MemoryLimit(device_));
+    return Account<>::Begin(own.words(device_), more, own.limits().Memory(device_));
   };
   if (!begin() && !WithEveryRelief(own, {device_, more, bytes_}, begin)) {
     Refuse(own, device_, more);
@@ -245,7 +244,7 @@ void Charge(unsigned device, unsigned kind, uint64_t bytes) {
   Attachment& own = Attachment::Own();
   if (bytes == 0 || !own.Join()) return;
   const auto& words = own.words(device);
-  if (!Account<>::Begin(words, bytes, own.MemoryLimit(device))) {
+  if (!Account<>::Begin(words, bytes, own.limits().Memory(device))) {
     Account<>::BeginUnasked(words, bytes);
   }
   Account<>::Commit(words, kind, bytes, bytes);

@@ -37,7 +37,9 @@ class Reservation {
   Reservation(const Reservation&) = delete;
   Reservation& operator=(const Reservation&) = delete;
   Reservation& operator=(Reservation&&) = delete;
-  ~Reservation();
+  ~Reservation() {
+    if (open_) Abandon();
+  }
 
   bool granted() const { return granted_; }
   uint64_t bytes() const { return bytes_; }
@@ -55,6 +57,7 @@ class Reservation {
   Reservation(unsigned device, uint64_t bytes, bool granted)
       : device_(device), bytes_(bytes), granted_(granted), open_(granted) {}
   bool Widen(uint64_t actual);
+  void Abandon();
   void Close();
 
   unsigned device_;

@@ -4,33 +4,21 @@
 
 namespace hami::limiter::account {
 
-uint64_t Records::Hash(Space space, uint64_t key) {
-  uint64_t hash = key ^ (static_cast<uint64_t>(space) << 56);
-  hash = (hash ^ (hash >> 31)) * 0x9e3779b97f4a7c15u;
-  return hash ^ (hash >> 29);
-}
-
-// The entry of the key, or the empty one where it belongs.
-Record* Records::Place(Record* entries, size_t capacity, Space space, uint64_t key) {
-  size_t at = Hash(space, key) & (capacity - 1);
-  while (entries[at].used && (entries[at].key != key || entries[at].space != space)) {
-    at = (at + 1) & (capacity - 1);
-  }
-  return &entries[at];
-}
-
 bool Records::Grow(Shard& shard) {
   const size_t capacity = shard.capacity == 0 ? kFirstCapacity : shard.capacity * 2;
   auto* entries = static_cast<Record*>(
       sys::Map(capacity * sizeof(Record), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1));
   if (entries == nullptr) return false;
-  for (size_t i = 0; i < shard.capacity; ++i) {
-    const Record& record = shard.entries[i];
-    if (record.used) *Place(entries, capacity, record.space, record.key) = record;
-  }
-  if (shard.entries != nullptr) sys::Unmap(shard.entries, shard.capacity * sizeof(Record));
+  Record* const old = shard.entries;
+  const size_t old_capacity = shard.capacity;
   shard.entries = entries;
   shard.capacity = capacity;
+  for (size_t i = 0; i < old_capacity; ++i) {
+    const Record& record = old[i];
+    if (record.used)
+      *Place(shard, Hash(record.space, record.key), record.space, record.key) = record;
+  }
+  if (old != nullptr) sys::Unmap(old, old_capacity * sizeof(Record));
   ++shard.moves;
   return true;
 }
@@ -40,10 +28,11 @@ bool Records::Insert(const Record& record) { return Put(record, true); }
 bool Records::InsertNew(const Record& record) { return Put(record, false); }
 
 bool Records::Replace(uint64_t link, const Record& record) {
-  Shard& shard = ShardOf(Hash(record.space, record.key));
+  const uint64_t hash = Hash(record.space, record.key);
+  Shard& shard = ShardOf(hash);
   const sys::Guard guard(shard.lock);
   if (shard.count == 0) return false;
-  Record* entry = Place(shard.entries, shard.capacity, record.space, record.key);
+  Record* entry = Place(shard, hash, record.space, record.key);
   if (!entry->used || entry->link != link) return false;
   *entry = record;
   entry->used = true;
@@ -51,10 +40,12 @@ bool Records::Replace(uint64_t link, const Record& record) {
 }
 
 bool Records::Put(const Record& record, bool over) {
-  Shard& shard = ShardOf(Hash(record.space, record.key));
+  const uint64_t hash = Hash(record.space, record.key);
+  Shard& shard = ShardOf(hash);
   const sys::Guard guard(shard.lock);
-  if ((shard.count + 1) * 4 > shard.capacity * 3 && !Grow(shard)) return false;
-  Record* entry = Place(shard.entries, shard.capacity, record.space, record.key);
+  // At most half full: runs are short.
+  if ((shard.count + 1) * 2 > shard.capacity && !Grow(shard)) return false;
+  Record* entry = Place(shard, hash, record.space, record.key);
   if (entry->used && !over) return false;
   if (!entry->used) ++shard.count;
   *entry = record;
@@ -79,18 +70,20 @@ void Records::Erase(Shard& shard, Record* entry) {
 }
 
 std::optional<Record> Records::Find(Space space, uint64_t key) {
-  Shard& shard = ShardOf(Hash(space, key));
+  const uint64_t hash = Hash(space, key);
+  Shard& shard = ShardOf(hash);
   const sys::Guard guard(shard.lock);
   if (shard.count == 0) return std::nullopt;
-  const Record* entry = Place(shard.entries, shard.capacity, space, key);
+  const Record* entry = Place(shard, hash, space, key);
   return entry->used ? std::optional(*entry) : std::nullopt;
 }
 
 std::optional<Record> Records::Take(Space space, uint64_t key) {
-  Shard& shard = ShardOf(Hash(space, key));
+  const uint64_t hash = Hash(space, key);
+  Shard& shard = ShardOf(hash);
   const sys::Guard guard(shard.lock);
   if (shard.count == 0) return std::nullopt;
-  Record* entry = Place(shard.entries, shard.capacity, space, key);
+  Record* entry = Place(shard, hash, space, key);
   if (!entry->used) return std::nullopt;
   const Record taken = *entry;
   Erase(shard, entry);
@@ -98,10 +91,11 @@ std::optional<Record> Records::Take(Space space, uint64_t key) {
 }
 
 std::optional<Record> Records::TakeIf(Space space, uint64_t key, uint64_t link) {
-  Shard& shard = ShardOf(Hash(space, key));
+  const uint64_t hash = Hash(space, key);
+  Shard& shard = ShardOf(hash);
   const sys::Guard guard(shard.lock);
   if (shard.count == 0) return std::nullopt;
-  Record* entry = Place(shard.entries, shard.capacity, space, key);
+  Record* entry = Place(shard, hash, space, key);
   if (!entry->used || entry->link != link) return std::nullopt;
   const Record taken = *entry;
   Erase(shard, entry);
@@ -109,10 +103,11 @@ std::optional<Record> Records::TakeIf(Space space, uint64_t key, uint64_t link) 
 }
 
 std::optional<Record> Records::AddReference(Space space, uint64_t key, int change) {
-  Shard& shard = ShardOf(Hash(space, key));
+  const uint64_t hash = Hash(space, key);
+  Shard& shard = ShardOf(hash);
   const sys::Guard guard(shard.lock);
   if (shard.count == 0) return std::nullopt;
-  Record* entry = Place(shard.entries, shard.capacity, space, key);
+  Record* entry = Place(shard, hash, space, key);
   if (!entry->used) return std::nullopt;
   entry->references += static_cast<uint32_t>(change);
   const Record changed = *entry;

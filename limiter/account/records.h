@@ -108,11 +108,25 @@ class Records {
     }
   }
 
-  static uint64_t Hash(Space space, uint64_t key);
+  static uint64_t Hash(Space space, uint64_t key) {
+    uint64_t hash = key ^ (static_cast<uint64_t>(space) << 56);
+    hash = (hash ^ (hash >> 31)) * 0x9e3779b97f4a7c15u;
+    return hash ^ (hash >> 29);
+  }
   Shard& ShardOf(uint64_t hash) { return shards_[hash >> 58]; }
   bool Put(const Record& record, bool over);
   static bool Grow(Shard& shard);
-  static Record* Place(Record* entries, size_t capacity, Space space, uint64_t key);
+  // The entry of the key, or the empty one where it belongs. There is an empty one.
+  __attribute__((always_inline)) static Record* Place(const Shard& shard, uint64_t hash,
+                                                      Space space, uint64_t key) {
+    const size_t mask = shard.capacity - 1;
+    size_t at = hash & mask;
+    while (shard.entries[at].used &&
+           (shard.entries[at].key != key || shard.entries[at].space != space)) {
+      at = (at + 1) & mask;
+    }
+    return &shard.entries[at];
+  }
   static void Erase(Shard& shard, Record* entry);
   static std::optional<Record> TakeNext(Shard& shard, const Wanted& wanted, Walk& walk);
 

@@ -16,8 +16,6 @@ class Function {
   static constexpr uint32_t kEarlySamples = 16;
   static constexpr uint64_t kSampleEveryNs = 2'000'000;  // of estimated device time
   static constexpr uint32_t kRarestSample = 1024;
-  // Launches admitted at a guess before the first sample must be there.
-  static constexpr uint32_t kMostGuessed = 1;
   static constexpr uint32_t kMostWaits = 50;
 
   // 0: unknown.
@@ -33,8 +31,11 @@ class Function {
     return true;
   }
 
-  // A launch of unknown duration was charged `ns`. False: too many are under way.
-  bool MayGuess() const { return guesses_.load(std::memory_order_relaxed) < kMostGuessed; }
+  // The right to launch at a guess before the first sample is there. False: another launch has it.
+  bool TakeGuess() { return !guess_taken_.exchange(true, std::memory_order_relaxed); }
+  // That launch was refused.
+  void DropGuess() { guess_taken_.store(false, std::memory_order_relaxed); }
+  // A launch of unknown duration was charged `ns`.
   void Guessed(uint64_t ns) {
     guesses_.fetch_add(1, std::memory_order_relaxed);
     guessed_ns_.fetch_add(ns, std::memory_order_relaxed);
@@ -65,6 +66,9 @@ class Function {
     // Launches of the last seconds that were charged by `before_ns` or more; 0: it is not shorter.
     uint64_t overcharged = 0;
   };
+  // Whether three of the last 16 samples were about the estimate.
+  bool steady() const { return steady_.load(std::memory_order_relaxed); }
+
   // Takes a sample in. `confirmed`: the estimate is not too short, so it is not forgotten.
   Learned Learn(uint64_t ns, uint64_t now_ns, bool confirmed = false);
 
@@ -72,6 +76,7 @@ class Function {
   friend class Functions;
 
   void CountRecent(uint64_t now_ns);
+  void Meet(uint64_t ns, uint64_t before_ns, uint64_t estimate_ns);
 
   bool IsDue(uint32_t count) const {
     return count <= kEarlySamples ||
@@ -92,9 +97,12 @@ class Function {
   std::atomic<uint32_t> in_vain_{0};
   std::atomic<uint64_t> companion_until_ns_{0};
   std::atomic<bool> companion_{false};
+  std::atomic<bool> guess_taken_{false};
+  std::atomic<bool> steady_{false};
   std::atomic<uint8_t> learning_{0};
   uint8_t group_ = 0;  // the rest: by the thread that holds learning_
   uint8_t in_group_ = 0;
+  uint16_t met_ = 0;      // bit i: the i-th last sample was about the estimate
   uint32_t counted_ = 0;  // launches_ as CountRecent saw it
   uint64_t recent_ = 0;   // launches charged by this estimate or a longer one
   uint64_t aged_ns_ = 0;  // when recent_ was aged

@@ -56,13 +56,33 @@ TEST_F(EstimateTest, FollowsAFunctionThatBecomesShorterAtOnce) {
 
 TEST_F(EstimateTest, LaunchesChargedAtAGuessAreSettledByTheFirstSample) {
   Function& f = functions_->Find(1, kSize);
-  EXPECT_TRUE(f.MayGuess());
+  EXPECT_TRUE(f.TakeGuess());
   f.Guessed(50'000);
-  EXPECT_FALSE(f.MayGuess());
+  EXPECT_FALSE(f.TakeGuess());
   f.Guessed(50'000);  // after a wait in vain
   EXPECT_EQ(f.Learn(20'000'000, 0).missing_ns, 2 * 20'000'000 - 2 * 50'000);
   EXPECT_EQ(f.Learn(20'000'000, 0).missing_ns, 0);
-  EXPECT_TRUE(f.MayGuess());
+}
+
+// TRAP: four threads that wait for time together all went on at a guess.
+TEST_F(EstimateTest, OneLaunchAtATimeGoesOnAtAGuess) {
+  Function& f = functions_->Find(1, kSize);
+  EXPECT_TRUE(f.TakeGuess());
+  EXPECT_FALSE(f.TakeGuess());
+  f.DropGuess();  // the driver refused it
+  EXPECT_TRUE(f.TakeGuess());
+}
+
+TEST_F(EstimateTest, AnEstimateThatSeveralSamplesMeetIsSteady) {
+  Function& f = functions_->Find(1, kSize);
+  for (const uint64_t ns : {1'300'000, 1'020'000, 2'000'000, 1'000'000, 1'600'000}) {
+    f.Learn(ns, 0);
+    EXPECT_FALSE(f.steady()) << ns;
+  }
+  f.Learn(1'010'000, 0);
+  EXPECT_TRUE(f.steady());
+  f.Learn(500'000, 0);  // what was met was too long
+  EXPECT_FALSE(f.steady());
 }
 
 TEST_F(EstimateTest, AFunctionThatNeverEndsIsNotWaitedForForEver) {

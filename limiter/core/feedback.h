@@ -5,7 +5,10 @@
 // goes half of the way each time, all of it when the two are far apart, none while they agree
 // within half a point, and back to 1 when the estimates by themselves do. What half a point hides
 // in each of many processes shows in their sum: while that is off the container's limit, k follows
-// what NVML shows.
+// what NVML shows. Estimates that several samples have met are believed where NVML is not far off.
+//
+// What was charged too much in the last seconds is given back as well, as far as the container owes
+// it: the first samples of long kernels, lengthened by others, would else stop it for long.
 #pragma once
 
 #include <cstdint>
@@ -15,10 +18,12 @@ namespace hami::limiter::core {
 // What a process did on one card in a while.
 struct Period {
   uint64_t elapsed_ns = 0;
-  int64_t raw_ns = 0;  // that its launches took by their estimates, without k; negative: less than
-                       // was thought before
+  int64_t raw_ns = 0;     // that its launches took by their estimates, without k; negative: less
+                          // than was thought before
+  int64_t steady_ns = 0;  // of that: by estimates that several samples have met
   uint64_t launches = 0;
   int missing_percent = 0;  // that NVML shows the container below its limit while launches waited
+  uint64_t debt_ns = 0;     // device time that the container owes, and may be forgiven
 };
 
 class Feedback {
@@ -26,34 +31,17 @@ class Feedback {
   static constexpr uint32_t kOne = 65536;
   static constexpr uint32_t kLeast = kOne / 32, kMost = kOne * 8;
 
-  // One period, and the percent that NVML showed in it. Returns k in 1/65536, from the one in
-  // force.
-  uint32_t Add(uint32_t k, uint32_t measured_percent, const Period& period) {
-    if (!Average(measured_percent, period)) return k;
-    const uint64_t charged = raw_ * k / kOne;
-    const bool below = ContainerIsBelow(), above = ContainerIsAbove();
-    const uint64_t least = Least(), half = HalfPoint();
-    const uint64_t band = below ? least : half + noise_;
-    const uint64_t raise = above ? least : (k < kOne ? half / 2 : half) + noise_;
-    // The estimates may have been wrong for a while only: as soon as they can be right, they are
-    // taken as they are.
-    if (raw_ <= measured_ + band && measured_ <= raw_ + (above ? least : half + noise_))
-      return kOne;
-    uint64_t wanted = 0, apart = 0;
-    if (charged > measured_ + band) {
-      apart = charged - measured_;
-      wanted = (measured_ + band) * kOne / raw_;
-    } else if (measured_ > charged + raise) {
-      apart = measured_ - charged;
-      wanted = (measured_ - (above ? 0 : noise_)) * kOne / raw_;
-    } else {
-      return k;
-    }
-    wanted = wanted < kLeast ? kLeast : wanted > kMost ? kMost : wanted;
-    const bool known = charged > measured_ ? below : above;
-    if (known || apart > kFar * weight_ || apart > charged / 2)
-      return static_cast<uint32_t>(wanted);
-    return static_cast<uint32_t>((k + wanted) / 2);
+  struct Correction {
+    uint32_t k = kOne;          // in 1/65536
+    uint64_t give_back_ns = 0;  // that was charged too much, of the debt
+  };
+
+  // One period, the percent that NVML showed in it, and the k that was in force.
+  Correction Add(uint32_t k, uint32_t measured_percent, const Period& period) {
+    if (!Average(k, measured_percent, period)) return {k};
+    const uint64_t elapsed_ms = period.elapsed_ns / 1'000'000;
+    const uint64_t excess = TakeExcess(period.debt_ns * 100 / elapsed_ms);
+    return {Next(k), excess * elapsed_ms / 100};
   }
   // What ran is no longer what was averaged.
   void Restart() { *this = Feedback(); }
@@ -66,14 +54,57 @@ class Feedback {
   static constexpr uint64_t kMostNoise = 5'000'000;
   static uint64_t Aged(uint64_t sum) { return sum - sum / 4; }
 
+  uint32_t Next(uint32_t k) const {
+    const uint64_t charged = raw_ * k / kOne;
+    const bool below = ContainerIsBelow(), above = ContainerIsAbove();
+    const uint64_t least = Least(), half = HalfPoint();
+    const uint64_t band = below ? least : half + noise_;
+    const uint64_t raise = above ? least : (k < kOne ? half / 2 : half) + noise_;
+    // The estimates may have been wrong for a while only: as soon as they can be right, they are
+    // taken as they are.
+    if (raw_ <= measured_ + band && measured_ <= raw_ + (above ? least : half + noise_)) {
+      return kOne;
+    }
+    uint64_t wanted = 0, apart = 0;
+    if (charged > measured_ + band) {
+      apart = charged - measured_;
+      wanted = (measured_ + band) * kOne / raw_;
+    } else if (measured_ > charged + raise) {
+      apart = measured_ - charged;
+      wanted = (measured_ - (above ? 0 : noise_)) * kOne / raw_;
+    } else {
+      return k;
+    }
+    if (EstimatesAreSteady() && wanted >= kOne * 2 / 3 && wanted <= kOne * 3 / 2) return kOne;
+    wanted = wanted < kLeast ? kLeast : wanted > kMost ? kMost : wanted;
+    const bool known = charged > measured_ ? below : above;
+    if (known || apart > kFar * weight_ || apart > charged / 2) {
+      return static_cast<uint32_t>(wanted);
+    }
+    return static_cast<uint32_t>((k + wanted) / 2);
+  }
+
+  // What was charged beyond what NVML shows, as far as it can be told; `most` at the utmost.
+  uint64_t TakeExcess(uint64_t most) {
+    const auto right = static_cast<int64_t>(measured_ + weight_ / 2 + noise_);
+    if (charged_ <= right) return 0;
+    const auto excess = static_cast<uint64_t>(charged_ - right);
+    const uint64_t taken = excess < most ? excess : most;
+    charged_ -= static_cast<int64_t>(taken);
+    return taken;
+  }
+
   // False: too little is known.
-  bool Average(uint32_t measured_percent, const Period& period) {
+  bool Average(uint32_t k, uint32_t measured_percent, const Period& period) {
     const auto elapsed_ms = static_cast<int64_t>(period.elapsed_ns / 1'000'000);
     if (elapsed_ms == 0) return false;
     measured_ = Aged(measured_) + uint64_t{measured_percent} * 1'000'000;
     missing_ += period.missing_percent * int64_t{1'000'000} - missing_ / 4;
     const int64_t now = period.raw_ns * 100 / elapsed_ms;
     const int64_t raw = static_cast<int64_t>(Aged(raw_)) + now;
+    charged_ += now * int64_t{k} / int64_t{kOne} - charged_ / 4;
+    steady_ = Aged(steady_);
+    if (period.steady_ns > 0) steady_ += static_cast<uint64_t>(period.steady_ns * 100 / elapsed_ms);
     const int64_t before = weight_ == 0 ? now : last_raw_;
     swing_ = Aged(swing_) + static_cast<uint64_t>(now > before ? now - before : before - now);
     last_raw_ = now;
@@ -94,6 +125,8 @@ class Feedback {
   // swings by more than that from period to period is rounded up as often as down.
   uint64_t HalfPoint() const { return swing_ > weight_ ? weight_ / 8 : weight_ / 2; }
 
+  bool EstimatesAreSteady() const { return steady_ * 10 >= raw_ * 9; }
+
   // Sums err less than their parts, whose errors go both ways. Above the limit it counts sooner.
   bool ContainerIsBelow() const { return missing_ > static_cast<int64_t>(weight_ / 2); }
   bool ContainerIsAbove() const { return -missing_ > static_cast<int64_t>(weight_ / 4); }
@@ -105,8 +138,8 @@ class Feedback {
   }
 
   uint64_t measured_ = 0, raw_ = 0, swing_ = 0, weight_ = 0;  // percent and periods, in millionths
-  uint64_t noise_ = 0, launches_ = 0;                         // of a launch; in 1/1024
-  int64_t last_raw_ = 0, missing_ = 0;
+  uint64_t noise_ = 0, launches_ = 0, steady_ = 0;            // of a launch; in 1/1024
+  int64_t last_raw_ = 0, missing_ = 0, charged_ = 0;
 };
 
 }  // namespace hami::limiter::core

@@ -15,8 +15,17 @@ constexpr double kOne = Feedback::kOne;
 // Charged `charged_ns` by estimates times k.
 uint32_t Add(Feedback& feedback, uint32_t k, uint32_t measured, uint64_t charged_ns,
              uint64_t launches = 1'000'000) {
-  return feedback.Add(k, measured,
-                      {kSecond, static_cast<int64_t>(charged_ns * Feedback::kOne / k), launches});
+  return feedback
+      .Add(k, measured,
+           {.elapsed_ns = kSecond,
+            .raw_ns = static_cast<int64_t>(charged_ns * Feedback::kOne / k),
+            .launches = launches})
+      .k;
+}
+
+// A thousand launches that take `raw_ns` by their estimates.
+uint32_t Raw(Feedback& feedback, uint32_t k, uint32_t measured, int64_t raw_ns) {
+  return feedback.Add(k, measured, {.elapsed_ns = kSecond, .raw_ns = raw_ns, .launches = 1000}).k;
 }
 
 // A process that the limit holds at `limit` percent by its own account, whose estimates are
@@ -62,10 +71,10 @@ TEST(FeedbackTest, OnePeriodIsNotEnough) {
 TEST(FeedbackTest, WhatABetterSampleTookBackIsNotCorrectedAgain) {
   Feedback feedback;
   const auto kTooLong = static_cast<int64_t>(kSecond / 2), kTrue = kTooLong / 10;
-  ASSERT_EQ(feedback.Add(Feedback::kOne, 5, {kSecond, kTooLong, 1000}), Feedback::kOne);
+  ASSERT_EQ(Raw(feedback, Feedback::kOne, 5, kTooLong), Feedback::kOne);
   for (int i = 0; i < 10; ++i) {
     const int64_t raw = i == 0 ? kTrue - (kTooLong - kTrue) : kTrue;
-    EXPECT_EQ(feedback.Add(Feedback::kOne, 5, {kSecond, raw, 1000}), Feedback::kOne) << i;
+    EXPECT_EQ(Raw(feedback, Feedback::kOne, 5, raw), Feedback::kOne) << i;
   }
 }
 
@@ -97,7 +106,7 @@ TEST(FeedbackTest, ACorrectionOfTheFirstSecondsDoesNotStay) {
   uint32_t k = Feedback::kOne;
   for (int i = 0; i < 2; ++i) k = Add(feedback, k, 2, kSecond / 10);
   EXPECT_LT(k, Feedback::kOne);
-  for (int i = 0; i < 10; ++i) k = feedback.Add(k, 10, {kSecond, kSecond / 10, 1000});
+  for (int i = 0; i < 10; ++i) k = Raw(feedback, k, 10, kSecond / 10);
   EXPECT_EQ(k, Feedback::kOne);
 }
 
@@ -108,7 +117,7 @@ TEST(FeedbackTest, WhatSwingsIsRoundedBothWaysAndCanBeToldMoreExactly) {
   for (int i = 0; i < 40; ++i) {
     const uint32_t measured = i % 2 == 0 ? 2 : 5;  // 3.5 in the middle
     const int64_t raw = static_cast<int64_t>(kSecond) / 1000 * (i % 2 == 0 ? 16 : 46);
-    k = std::max(k, feedback.Add(k, measured, {kSecond, raw, 1000}));
+    k = std::max(k, Raw(feedback, k, measured, raw));
   }
   EXPECT_GT(k, Feedback::kOne);
 }
@@ -133,7 +142,14 @@ double ShareOfMany(int processes, double wrong, int seconds) {
       const auto raw = static_cast<int64_t>(share[i] * wrong / 100 * static_cast<double>(kSecond));
       const auto now = static_cast<uint32_t>(k[i] * kOne);
       const auto measured = static_cast<uint32_t>(share[i] + 0.5);
-      k[i] = feedback[i].Add(now, measured, {kSecond, raw, 1'000'000, 25 - shown}) / kOne;
+      k[i] = feedback[i]
+                 .Add(now, measured,
+                      {.elapsed_ns = kSecond,
+                       .raw_ns = raw,
+                       .launches = 1'000'000,
+                       .missing_percent = 25 - shown})
+                 .k /
+             kOne;
     }
   }
   return sum;
@@ -156,6 +172,63 @@ TEST(FeedbackTest, EstimatesAreConfirmedWhileNvmlShowsNoMoreThanTheySay) {
   EXPECT_FALSE(feedback.confirms());
   feedback.Restart();
   EXPECT_FALSE(feedback.confirms());
+}
+
+// Eight processes begin with a kernel of 40 ms at once: each takes the others' for its own. None
+// launches again before the container's debt is paid, which at 5 % would take half a minute.
+TEST(FeedbackTest, TheDebtOfFirstSamplesThatOthersLengthenedIsForgiven) {
+  Feedback feedback;
+  constexpr int64_t kCharged = 320'000'000, kTrue = 40'000'000;
+  uint64_t debt = 8 * 180'000'000, given = 0;
+  for (int second = 0; second < 4; ++second) {
+    const Period period = {.elapsed_ns = kSecond,
+                           .raw_ns = second == 0 ? kCharged : 0,
+                           .launches = second == 0 ? 1u : 0u,
+                           .debt_ns = debt};
+    const uint64_t now = feedback.Add(Feedback::kOne, second == 0 ? 4 : 0, period).give_back_ns;
+    given += now;
+    debt -= now;
+  }
+  EXPECT_GT(given, uint64_t{kCharged - kTrue} * 2 / 3);
+  EXPECT_LE(given, uint64_t{kCharged - kTrue});
+}
+
+TEST(FeedbackTest, NoMoreIsGivenBackThanIsOwed) {
+  Feedback feedback;
+  for (int second = 0; second < 10; ++second) {
+    const auto correction = feedback.Add(
+        Feedback::kOne, 1,
+        {.elapsed_ns = kSecond, .raw_ns = kSecond / 2, .launches = 10, .debt_ns = 1'000'000});
+    ASSERT_LE(correction.give_back_ns, 1'000'000u) << second;
+  }
+}
+
+// A process and its neighbours take turns for seconds, so that what was queued and what ran differ.
+TEST(FeedbackTest, EstimatesThatSeveralSamplesMetAreBelieved) {
+  for (const bool steady : {false, true}) {
+    Feedback feedback;
+    uint32_t k = Feedback::kOne, least = k;
+    for (int second = 0; second < 10; ++second) {
+      const int64_t raw = kSecond * 45 / 100;
+      k = feedback
+              .Add(k, 38,
+                   {.elapsed_ns = kSecond,
+                    .raw_ns = raw,
+                    .steady_ns = steady ? raw : 0,
+                    .launches = 450})
+              .k;
+      least = std::min(least, k);
+    }
+    EXPECT_EQ(least == Feedback::kOne, steady);
+  }
+  // By less than half or more than double NVML is believed, however alike the samples are.
+  Feedback feedback;
+  uint32_t k = Feedback::kOne;
+  for (int second = 0; second < 10; ++second) {
+    const int64_t raw = static_cast<int64_t>(kSecond) / 2 * k / Feedback::kOne;
+    k = feedback.Add(k, 20, {kSecond, raw * Feedback::kOne / k, raw, 450}).k;
+  }
+  EXPECT_LT(k, Feedback::kOne / 2);
 }
 
 TEST(FeedbackTest, NothingChargedMovesNothing) {

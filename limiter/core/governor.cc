@@ -20,6 +20,11 @@ constinit std::atomic<bool> looked{false};
 constexpr uint64_t kLookAgainNs = 10'000'000;
 constexpr uint64_t kHeldLookNs = 20'000'000;
 constexpr uint64_t kFirstSampleNs = 100'000'000;
+constexpr uint64_t kTurnNs = 100'000'000;
+constexpr uint64_t kLongestTurnWaitNs = 3'000'000'000;
+constexpr uint64_t kTurnLookNs = 300'000;
+constexpr uint64_t kLongestGuessNs = 20'000'000;
+constexpr uint64_t kPassingDebtNs = 10'000'000;  // wall time
 constexpr uint64_t kLongNs = 100'000;
 constexpr uint64_t kFirstNapNs = 50'000;
 constexpr uint64_t kLongestNapNs = 1'000'000;
@@ -55,7 +60,7 @@ constinit Governor Governor::own_;
 // The limits are read after the counters of changes: a change in between closes the gate again.
 void UpdateGate() {
   Attachment& own = Attachment::Own();
-  const HamiLimitsPage* limits = own.limits_page();
+  const HamiLimitsPage* limits = own.limits().page();
   const char* page =
       limits == nullptr ? zeros : reinterpret_cast<const char*>(&limits->generation) - 4;
   const auto* words = reinterpret_cast<const char*>(&own.region().v1.recent_kernel);
@@ -69,7 +74,7 @@ void UpdateGate() {
   std::atomic_thread_fence(std::memory_order_acquire);
   const bool suspended = Suspended(own);
   bool limited = false;
-  for (unsigned d = 0; d < HAMI_EXT_DEVICES; ++d) limited |= own.CorePercent(d) < 100;
+  for (unsigned d = 0; d < HAMI_EXT_DEVICES; ++d) limited |= own.limits().CorePercent(d) < 100;
   hami_gate.page.store(page, std::memory_order_relaxed);
   hami_gate.expected.store(expected, std::memory_order_relaxed);
   hami_gate.words.store(suspended || limited ? zeros : words, std::memory_order_release);
@@ -112,7 +117,7 @@ void StampLaunch() {
 // Whether the limit holds now. One that begins to hold, or is lowered, finds no credit.
 bool Governor::Engaged(unsigned device, uint32_t percent) {
   Attachment& own = Attachment::Own();
-  const uint32_t policy = own.CorePolicy();
+  const uint32_t policy = own.limits().CorePolicy();
   const bool engaged =
       percent < 100 && policy != HAMI_POLICY_DISABLE &&
       (policy == HAMI_POLICY_FORCE || LoadWord<int32_t>(&own.region().v1.utilization_switch) != 0);
@@ -130,8 +135,51 @@ bool Governor::Engaged(unsigned device, uint32_t percent) {
 
 void Governor::Price(Charge& charge) const {
   charge.estimate_ns = charge.function->estimate_ns();
-  charge.busy_ns =
-      Corrected(charge.device, charge.guessed() ? functions_.guess_ns() : charge.estimate_ns);
+  uint64_t ns = charge.estimate_ns;
+  if (ns == 0) {
+    // One that others wait for in vain is long.
+    const uint64_t least =
+        charge.in_vain_ns < kLongestGuessNs ? charge.in_vain_ns : kLongestGuessNs;
+    const uint64_t guess = functions_.guess_ns();
+    ns = guess < least ? least : guess;
+  }
+  charge.busy_ns = Corrected(charge.device, ns);
+}
+
+// Of a function without samples one launch goes on at a guess, and the others wait for its sample.
+void Governor::BeginGuess(Charge& charge, uint64_t context) {
+  Function& function = *charge.function;
+  if (function.estimate_ns() != 0) return;
+  charge.first = function.TakeGuess();
+  if (charge.first || !function.worth_waiting()) return;
+  AwaitFirstSample(charge, context);
+  Pass();  // the monitor may have spoken meanwhile
+}
+
+// The processes of a container measure functions for the first time one after the other: queued
+// behind one another on the card, each would take the others' kernels for its own. Whoever dies in
+// his turn holds the others up until it ends.
+bool Governor::HasTurn(const Charge& charge, uint64_t began_ns) {
+  if (!charge.first || !charge.guessed()) return true;
+  HamiExtDevice& words = Attachment::Own().region().ext.header.devices[charge.device];
+  std::atomic_ref turn(words.core_turn_ns);
+  std::atomic<uint64_t>& own = turn_ns_[charge.device];
+  const uint64_t now = sys::NowNs(CLOCK_MONOTONIC);
+  uint64_t seen = turn.load(std::memory_order_relaxed);
+  const bool taken = seen > now && seen - now <= kTurnNs;
+  if (taken) {
+    return seen == own.load(std::memory_order_relaxed) || now - began_ns > kLongestTurnWaitNs;
+  }
+  if (!turn.compare_exchange_strong(seen, now + kTurnNs, std::memory_order_relaxed)) return false;
+  own.store(now + kTurnNs, std::memory_order_relaxed);
+  return true;
+}
+
+void Governor::EndTurn(unsigned device) {
+  uint64_t own = turn_ns_[device].exchange(0, std::memory_order_relaxed);
+  if (own == 0) return;
+  HamiExtDevice& words = Attachment::Own().region().ext.header.devices[device];
+  std::atomic_ref(words.core_turn_ns).compare_exchange_strong(own, 0, std::memory_order_relaxed);
 }
 
 Charge Governor::Admit(unsigned device, uint32_t percent, Function& function, uint64_t context) {
@@ -139,20 +187,22 @@ Charge Governor::Admit(unsigned device, uint32_t percent, Function& function, ui
   // What has been measured meanwhile is asked for where it costs little beside the launch.
   const uint64_t known = function.estimate_ns();
   if ((known == 0 || known >= kLongNs) && sampler_.AnyPending()) Harvest(context);
-  if (function.estimate_ns() == 0 && !function.MayGuess() && function.worth_waiting()) {
-    AwaitFirstSample(function, context);
-    Pass();  // the monitor may have spoken meanwhile
-  }
+  BeginGuess(charge, context);
   Price(charge);
+  const uint64_t began = charge.first ? sys::NowNs(CLOCK_MONOTONIC) : 0;
   Attachment& own = Attachment::Own();
   HamiExtDevice& words = own.region().ext.header.devices[device];
-  for (uint32_t changes = LoadWord<uint32_t>(Wake(own));; percent = own.CorePercent(device)) {
+  for (uint32_t changes = LoadWord<uint32_t>(Wake(own));;
+       percent = own.limits().CorePercent(device)) {
     if (!Engaged(device, percent)) return charge;
     Bucket bucket(words);
-    if (bucket.TrySpend(charge.cost())) break;  // no clock is read while there are tokens
+    const auto spend = [&] {
+      return bucket.tokens() > 0 && HasTurn(charge, began) && bucket.TrySpend(charge.cost());
+    };
+    if (spend()) break;  // no clock is read while there are tokens
     const uint64_t now = sys::NowNs(CLOCK_MONOTONIC);
     bucket.Refill(now, percent);
-    if (bucket.TrySpend(charge.cost())) break;
+    if (spend()) break;
     if (!charge.waited && function.IsCompanion(now)) {
       charge.companion = true;
       bucket.Spend(charge.cost());
@@ -161,8 +211,9 @@ Charge Governor::Admit(unsigned device, uint32_t percent, Function& function, ui
     if (sampler_.AnyPending()) Harvest(context);
     charge.waited = true;
     waited_[device].store(true, std::memory_order_relaxed);
-    const uint64_t wait = bucket.WaitNs(percent);
-    sys::FutexWaitShared(Wake(own), changes, wait < kLookAgainNs ? wait : kLookAgainNs);
+    uint64_t wait = bucket.tokens() > 0 ? kTurnLookNs : bucket.WaitNs(percent);
+    if (wait > kLookAgainNs) wait = kLookAgainNs;
+    sys::FutexWaitShared(Wake(own), changes, wait);
     Pass();
     Price(charge);
     changes = LoadWord<uint32_t>(Wake(own));  // before the limit is read again
@@ -171,16 +222,21 @@ Charge Governor::Admit(unsigned device, uint32_t percent, Function& function, ui
   return charge;
 }
 
-void Governor::AwaitFirstSample(Function& function, uint64_t context) {
+// Ends when there is one, when there will be none, or when the launch that was to give it has been
+// refused: then this one is the first.
+void Governor::AwaitFirstSample(Charge& charge, uint64_t context) {
+  Function& function = *charge.function;
   const uint64_t end = sys::NowNs(CLOCK_MONOTONIC) + kFirstSampleNs;
   uint64_t nap = kFirstNapNs;
   while (true) {
     Harvest(context);
-    if (function.estimate_ns() != 0) return;
-    if (sys::NowNs(CLOCK_MONOTONIC) >= end) return function.WaitedInVain();
+    if (function.estimate_ns() != 0 || (charge.first = function.TakeGuess())) return;
+    if (sys::NowNs(CLOCK_MONOTONIC) >= end) break;
     sys::SleepNs(nap);
     nap = nap * 2 < kLongestNapNs ? nap * 2 : kLongestNapNs;
   }
+  charge.in_vain_ns = kFirstSampleNs;
+  function.WaitedInVain();
 }
 
 void Governor::Ran(const Charge& charge) {
@@ -190,8 +246,13 @@ void Governor::Ran(const Charge& charge) {
     functions_.Ran(charge.busy_ns);
   }
   Book(charge.device, charge.busy_ns, 1);
-  raw_ns_[charge.device].fetch_add(charge.guessed() ? charge.busy_ns : charge.estimate_ns,
-                                   std::memory_order_relaxed);
+  Count(charge, charge.guessed() ? charge.busy_ns : charge.estimate_ns);
+}
+
+void Governor::Count(const Charge& charge, uint64_t raw_ns) {
+  raw_ns_[charge.device].fetch_add(raw_ns, std::memory_order_relaxed);
+  if (!charge.function->steady()) return;
+  steady_ns_[charge.device].fetch_add(raw_ns, std::memory_order_relaxed);
 }
 
 // Not while time is scarce: others wait for it.
@@ -199,13 +260,16 @@ void Governor::Prepay(const Charge& charge, Prepaid& prepaid) {
   if (charge.guessed() || charge.waited) return prepaid.Scarce();
   if (charge.device != prepaid.device()) {
     const unsigned left_card = prepaid.device();
-    Buy(left_card, -static_cast<int64_t>(prepaid.MoveTo(charge.device)), prepaid.TakeLaunches());
+    const uint32_t left_ns = prepaid.MoveTo(charge.device);
+    Buy(left_card, -static_cast<int64_t>(left_ns), prepaid.TakeLaunches());
+    raw_ns_[left_card].fetch_sub(Raw(left_card, left_ns), std::memory_order_relaxed);
   }
   const uint32_t wanted = prepaid.Wanted(charge.busy_ns);
   if (wanted == 0) return;
   Bucket bucket = BucketOf(charge.device);
   if (charge.tokens != 0 && bucket.tokens() <= wanted) return prepaid.Scarce();
   Buy(charge.device, wanted, prepaid.TakeLaunches());
+  Count(charge, Raw(charge.device, wanted));
   prepaid.Bought(wanted);
 }
 
@@ -215,8 +279,6 @@ void Governor::Buy(unsigned device, int64_t ns, uint32_t launches) {
     BucketOf(device).Spend(ns);
   }
   Book(device, static_cast<uint64_t>(ns), launches);
-  raw_ns_[device].fetch_add(static_cast<uint64_t>(ns * int64_t{kOne} / int64_t{correction(device)}),
-                            std::memory_order_relaxed);
 }
 
 void Governor::Book(unsigned device, uint64_t busy_ns, uint32_t launches) {
@@ -229,6 +291,10 @@ void Governor::Book(unsigned device, uint64_t busy_ns, uint32_t launches) {
 }
 
 void Governor::Refund(const Charge& charge) {
+  if (charge.first) {
+    charge.function->DropGuess();
+    EndTurn(charge.device);
+  }
   if (charge.tokens == 0) return;
   BucketOf(charge.device).Spend(-charge.tokens);
 }
@@ -245,6 +311,7 @@ void Governor::Take(const Sampled& what, uint64_t ns) {
   const Function::Learned learned = what.function->Learn(
       ns, sys::NowNs(CLOCK_MONOTONIC), confirmed_[device].load(std::memory_order_relaxed));
   const uint64_t before = learned.before_ns, after = learned.after_ns;
+  if (before == 0) EndTurn(device);
   raw_ns_[device].fetch_add(
       static_cast<uint64_t>(learned.missing_ns) - (before - after) * learned.overcharged,
       std::memory_order_relaxed);
@@ -266,6 +333,19 @@ void Governor::Shorter(unsigned device, uint64_t before, uint64_t after) {
   if (after >= before || k >= kOne) return;
   const uint64_t raised = k * before / after;
   Correct(device, k, static_cast<uint32_t>(raised < kOne ? raised : kOne));
+}
+
+uint64_t Governor::Debt(unsigned device, uint32_t percent) {
+  const int64_t least = -static_cast<int64_t>(kPassingDebtNs * percent / 100);
+  const int64_t tokens = BucketOf(device).tokens();
+  return tokens < least ? static_cast<uint64_t>(least - tokens) : 0;
+}
+
+void Governor::GiveBack(unsigned device, uint64_t ns) {
+  const uint32_t percent = in_force_[device].load(std::memory_order_relaxed);
+  if (ns == 0 || percent == 0) return;
+  Book(device, -ns, 0);
+  BucketOf(device).GiveBack(static_cast<int64_t>(ns), percent);
 }
 
 void Governor::AfterFork() { sampler_.AfterFork(); }

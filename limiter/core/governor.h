@@ -28,6 +28,8 @@ struct Charge {
   int64_t tokens = 0;  // taken from the bucket; 0: the limit does not hold now
   uint64_t busy_ns = 0;
   uint64_t estimate_ns = 0;  // that it was charged by; 0: at a guess
+  uint64_t in_vain_ns = 0;   // that it waited for a first sample
+  bool first = false;        // goes on at a guess, so that there is a first sample
   bool waited = false;
   bool companion = false;  // went on at once behind one that waited
 
@@ -69,6 +71,10 @@ class Governor {
   // Nanoseconds that the launches so far take on a card by what is known of them now, without the
   // correction. Differences of it mean something, and can be negative.
   uint64_t raw_ns(unsigned device) const { return raw_ns_[device].load(std::memory_order_relaxed); }
+  // The part of it by estimates that several samples have met.
+  uint64_t steady_ns(unsigned device) const {
+    return steady_ns_[device].load(std::memory_order_relaxed);
+  }
   uint64_t Corrected(unsigned device, uint64_t ns) const { return ns * correction(device) >> 16; }
 
   // Whether a launch waited for time on a card since the last call.
@@ -80,6 +86,11 @@ class Governor {
     confirmed_[device].store(confirmed, std::memory_order_relaxed);
   }
 
+  // Device time that the container owes on a card, beyond what is owed in passing.
+  static uint64_t Debt(unsigned device, uint32_t percent);
+  // What the launches of this process were charged too much.
+  void GiveBack(unsigned device, uint64_t ns);
+
   // A context is gone, or will be.
   void ForgetContext(uint64_t context);
   void AfterFork();
@@ -87,13 +98,19 @@ class Governor {
  private:
   static constexpr uint32_t kOne = 65536;
 
+  void BeginGuess(Charge& charge, uint64_t context);
   void Price(Charge& charge) const;
+  bool HasTurn(const Charge& charge, uint64_t began_ns);
+  void EndTurn(unsigned device);
   void Take(const Sampled& what, uint64_t ns);
   void Shorter(unsigned device, uint64_t before, uint64_t after);
   bool Engaged(unsigned device, uint32_t percent);
+  void Count(const Charge& charge, uint64_t raw_ns);
+  // Without the correction.
+  uint64_t Raw(unsigned device, uint64_t ns) const { return ns * kOne / correction(device); }
   void Buy(unsigned device, int64_t ns, uint32_t launches);
   static void Book(unsigned device, uint64_t busy_ns, uint32_t launches);
-  void AwaitFirstSample(Function& function, uint64_t context);
+  void AwaitFirstSample(Charge& charge, uint64_t context);
 
   static Governor own_;
 
@@ -101,6 +118,8 @@ class Governor {
   Sampler sampler_;
   std::atomic<uint32_t> correction_[HAMI_EXT_DEVICES];  // 0 stands for 1
   std::atomic<uint64_t> raw_ns_[HAMI_EXT_DEVICES];
+  std::atomic<uint64_t> steady_ns_[HAMI_EXT_DEVICES];
+  std::atomic<uint64_t> turn_ns_[HAMI_EXT_DEVICES];  // when this process's turn ends; 0: not its
   std::atomic<bool> confirmed_[HAMI_EXT_DEVICES];
   std::atomic<bool> waited_[HAMI_EXT_DEVICES];
   std::atomic<uint32_t> in_force_[HAMI_EXT_DEVICES];  // percent of the last launch, 0 = none held

@@ -38,7 +38,7 @@ struct Card {
   uint64_t launches = 0;
   bool pid_is_ours = false;
   uint32_t periods_checked = 0;
-  uint64_t raw_ns = 0;
+  uint64_t raw_ns = 0, steady_ns = 0;
   Feedback feedback;
 };
 
@@ -75,26 +75,37 @@ int PercentOfAll(Attachment& own, unsigned device, const nvml::Utilization& show
   return static_cast<int>(sum);
 }
 
-// Compares what was charged on a card in a period with what NVML shows.
-void Compare(Attachment& own, unsigned device, Card& card, Period period) {
+// What NVML shows of this process: nothing is 0, unless what was launched may not have been reached
+// by the card yet.
+std::optional<unsigned> OwnPercent(Attachment& own, const nvml::Utilization& shown) {
+  const auto percent = shown.Of(PidForNvml(own));
+  if (percent || Governor::Own().sampler().AnyPending()) return percent;
+  return 0;
+}
+
+// Compares what was charged on a card in a period with what NVML shows. `waited`: a launch did.
+void Compare(Attachment& own, unsigned device, Card& card, Period period, bool waited) {
   if (card.periods_checked++ % kPidCheckPeriods == 0) card.pid_is_ours = PidIsOurs(own, device);
   Governor& governor = Governor::Own();
   governor.Confirm(device, false);
   if (!card.pid_is_ours) return;
   const uint64_t since_us = (sys::NowNs(CLOCK_REALTIME) - period.elapsed_ns) / 1000;
   const auto shown = nvml::UtilizationOn(device, since_us);
-  const auto percent = shown ? shown->Of(PidForNvml(own)) : std::nullopt;
-  if (!percent) return card.feedback.Restart();
-  if (governor.TakeWaited(device)) {
-    period.missing_percent =
-        static_cast<int>(own.CorePercent(device)) - PercentOfAll(own, device, *shown);
+  const auto own_percent = shown ? OwnPercent(own, *shown) : std::nullopt;
+  if (!own_percent) return card.feedback.Restart();
+  const uint32_t percent = own.limits().CorePercent(device);
+  if (waited) {
+    period.missing_percent = static_cast<int>(percent) - PercentOfAll(own, device, *shown);
   }
+  period.debt_ns = Governor::Debt(device, percent);
   const uint32_t k = governor.correction(device);
-  governor.Correct(device, k, card.feedback.Add(k, *percent, period));
+  const Feedback::Correction correction = card.feedback.Add(k, *own_percent, period);
+  governor.Correct(device, k, correction.k);
+  governor.GiveBack(device, correction.give_back_ns);
   governor.Confirm(device, card.feedback.confirms());
 }
 
-// Publishes utilisation; true: something was launched since the last look.
+// Publishes utilisation; true: something was launched since the last look, or wanted to.
 bool Publish(Card (&cards)[HAMI_EXT_DEVICES], uint64_t elapsed_ns, bool nvml_is_open) {
   Attachment& own = Attachment::Own();
   if (own.slot_index() < 0) return false;
@@ -106,16 +117,22 @@ bool Publish(Card (&cards)[HAMI_EXT_DEVICES], uint64_t elapsed_ns, bool nvml_is_
     const uint64_t raw_ns = Governor::Own().raw_ns(d);
     const auto grown = static_cast<int64_t>(busy_ns - card.busy_ns);
     const uint64_t busy = grown > 0 ? static_cast<uint64_t>(grown) : 0;  // not what was given back
-    const Period period = {elapsed_ns, static_cast<int64_t>(raw_ns - card.raw_ns),
-                           launches - card.launches};
+    const uint64_t steady_ns = Governor::Own().steady_ns(d);
+    const Period period = {.elapsed_ns = elapsed_ns,
+                           .raw_ns = static_cast<int64_t>(raw_ns - card.raw_ns),
+                           .steady_ns = static_cast<int64_t>(steady_ns - card.steady_ns),
+                           .launches = launches - card.launches};
     const uint64_t percent = elapsed_ns == 0 ? 0 : (busy * 100 + elapsed_ns / 2) / elapsed_ns;
     std::atomic_ref(own.region().v1.procs[own.slot_index()].device_util[d].sm_util)
         .store(percent < 100 ? percent : 100, std::memory_order_relaxed);
     card.busy_ns = busy_ns;
     card.launches = launches;
     card.raw_ns = raw_ns;
-    active |= period.launches != 0;
-    if (period.launches != 0 && elapsed_ns != 0 && nvml_is_open) Compare(own, d, card, period);
+    card.steady_ns = steady_ns;
+    const bool waited = Governor::Own().TakeWaited(d);
+    if (period.launches == 0 && !waited) continue;
+    active = true;
+    if (elapsed_ns != 0 && nvml_is_open) Compare(own, d, card, period, waited);
   }
   return active;
 }

@@ -18,12 +18,12 @@ uint64_t Smaller(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 Memory ShareOf(unsigned index, Memory physical) {
   Attachment& own = Attachment::Own();
-  const uint64_t limit = own.MemoryLimit(index);
+  const uint64_t limit = own.limits().Memory(index);
   if (limit == 0) return physical;
   own.Glance();
   const uint64_t used = own.Used(index);
   // What does not fit the card leaves it.
-  if (own.PagesOut(index)) return {used >= limit ? 0 : limit - used, limit};
+  if (own.limits().PagesOut(index)) return {used >= limit ? 0 : limit - used, limit};
   const uint64_t total = Smaller(limit, physical.total);
   return {Smaller(used >= total ? 0 : total - used, physical.free), total};
 }
@@ -54,8 +54,8 @@ CUresult TotalMem(Size* bytes, CUdevice device, Call call) {
   const int index = hami::limiter::hook::IndexOf(device);
   if (index < 0) return result;
   Attachment& own = Attachment::Own();
-  const uint64_t limit = own.MemoryLimit(static_cast<unsigned>(index));
-  const bool pages = own.PagesOut(static_cast<unsigned>(index));
+  const uint64_t limit = own.limits().Memory(static_cast<unsigned>(index));
+  const bool pages = own.limits().PagesOut(static_cast<unsigned>(index));
   if (limit != 0) *bytes = pages ? Fitting<Size>(limit) : Fitting<Size>(Smaller(limit, *bytes));
   return result;
 }

@@ -179,7 +179,7 @@ CUresult Govern(const Launch& launch, Call call) {
   core::UpdateGate();
   const Current current = CurrentDevice();
   if (!current.valid) return call();
-  const uint32_t percent = Attachment::Own().CorePercent(current.index);
+  const uint32_t percent = Attachment::Own().limits().CorePercent(current.index);
   return percent < 100 ? Charged(launch, current, percent, call) : call();
 }
 
@@ -210,7 +210,7 @@ void InContextOf(CUstream stream, Body body) {
 void BeginPart(const CUDA_LAUNCH_PARAMS& launch, Part& part) {
   InContextOf(launch.stream, [&](const Current& current) {
     Governor& governor = Governor::Own();
-    const uint32_t percent = Attachment::Own().CorePercent(current.index);
+    const uint32_t percent = Attachment::Own().limits().CorePercent(current.index);
     if (percent >= 100) return;
     core::Helper::Own().Touch();
     core::Function& function =

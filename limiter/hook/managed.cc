@@ -13,8 +13,6 @@ using account::Record;
 using account::Space;
 using region::Attachment;
 
-constexpr uint64_t kDisguised = 1;  // Record.link
-
 constinit std::atomic<bool> exports{false};
 // Blocks that are not what they seem: while there are none, questions about pointers cost nothing.
 constinit std::atomic<uint64_t> disguised{0};
@@ -39,7 +37,7 @@ bool IsDisguisedAt(CUdeviceptr address) {
 
 void LearnPaging(unsigned index, CUdevice ordinal) {
   Attachment& own = Attachment::Own();
-  if (!own.oversubscribed()) return;
+  if (!own.limits().oversubscribed()) return;
   const auto ask = HAMI_REAL(cuDeviceGetAttribute);
   int concurrent = 0;
   const bool can =
@@ -47,16 +45,14 @@ void LearnPaging(unsigned index, CUdevice ordinal) {
       ask(&concurrent, CU_DEVICE_ATTRIBUTE_CONCURRENT_MANAGED_ACCESS, ordinal) == CUDA_SUCCESS &&
       concurrent != 0;
   if (can) return;
-  own.ForbidPaging(index);
+  own.limits().ForbidPaging(index);
   HAMI_LIMITER_LOG(kError, text.Add("device ")
                                .Add(uint64_t{index})
                                .Add(" cannot page memory (no concurrent managed access): it is "
                                     "not oversubscribed, its physical share is the limit"));
 }
 
-bool MayDisguise() {
-  return Attachment::Own().oversubscribed() && !exports.load(std::memory_order_relaxed);
-}
+bool HasExported() { return exports.load(std::memory_order_relaxed); }
 
 CUresult AllocateDisguised(const Current& current, uint64_t bytes, CUdeviceptr* pointer) {
   const auto allocate = HAMI_REAL(cuMemAllocManaged);
@@ -72,11 +68,6 @@ void MarkDisguised(Record& record) {
   record.kind = HAMI_KIND_MANAGED;
   record.link = kDisguised;
   disguised.fetch_add(1, std::memory_order_relaxed);
-}
-
-bool IsDisguised(const Record& record) {
-  return record.space == Space::kPointer && record.kind == HAMI_KIND_MANAGED &&
-         record.link == kDisguised;
 }
 
 void ForgetDisguised() { disguised.fetch_sub(1, std::memory_order_relaxed); }

@@ -4,9 +4,11 @@
 // Any thread; no lock is held across a driver call.
 #pragma once
 
+#include "abi/region.h"
 #include "limiter/account/records.h"
 #include "limiter/hook/cuda_api.h"
 #include "limiter/hook/prologue.h"
+#include "limiter/region/attachment.h"
 
 namespace hami::limiter::hook {
 
@@ -16,13 +18,20 @@ void LearnPaging(unsigned index, CUdevice ordinal);
 
 // Whether device memory may be replaced by managed memory in this process: no longer once it has
 // exported a block to another process, which managed memory cannot be.
-bool MayDisguise();
+bool HasExported();
+inline bool MayDisguise() {
+  return region::Attachment::Own().limits().oversubscribed() && !HasExported();
+}
 
 // Managed memory that prefers the card.
 CUresult AllocateDisguised(const Current& current, uint64_t bytes, CUdeviceptr* pointer);
 // Marks the record of such a block.
 void MarkDisguised(account::Record& record);
-bool IsDisguised(const account::Record& record);
+inline constexpr uint64_t kDisguised = 1;  // in `link`
+inline bool IsDisguised(const account::Record& record) {
+  return record.kind == HAMI_KIND_MANAGED && record.space == account::Space::kPointer &&
+         record.link == kDisguised;
+}
 // A disguised block has been freed.
 void ForgetDisguised();
 

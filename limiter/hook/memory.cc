@@ -31,8 +31,8 @@ CUresult Book(Reservation& room, const Record& record) {
 // Device memory where it fits the physical share and the card has it, else managed memory. `ask`:
 // the program's own call; `taken`: bytes that it has taken of the card.
 template <class Pointer, class Ask, class Taken>
-CUresult AllocateEither(const Current& current, Pointer* pointer, uint64_t bytes, Ask ask,
-                        Taken taken) {
+__attribute__((noinline)) CUresult AllocateEither(const Current& current, Pointer* pointer,
+                                                  uint64_t bytes, Ask ask, Taken taken) {
   Reservation room = Reservation::OfAny(current.index, bytes);
   if (!room.granted()) return CUDA_ERROR_OUT_OF_MEMORY;
   const CUresult result = room.FitsPhysicalShare() ? ask() : CUDA_ERROR_OUT_OF_MEMORY;

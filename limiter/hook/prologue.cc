@@ -24,6 +24,7 @@ namespace hami::limiter::hook {
 constinit thread_local SeenContext seen_context;
 constinit std::atomic<uint32_t> context_generation{1};
 constinit std::atomic<bool> is_set_up{false};
+constinit account::Records own_records;
 
 namespace {
 
@@ -31,13 +32,12 @@ using region::Attachment;
 
 constexpr int kMostOrdinals = 64;
 
-constinit account::Records records;
 constinit std::atomic<bool> started{false};
 constinit sys::Lock start_turn;
 constinit std::atomic<int8_t> index_of[kMostOrdinals] = {};  // index + 1, 0 = not asked yet
 void InForkedChild() {
   Attachment::Own().AfterFork();
-  records.AfterFork();
+  own_records.AfterFork();
   account::AfterFork();
   ForgetPoolsAfterFork();
   core::Governor::Own().AfterFork();
@@ -87,7 +87,7 @@ int EnterCard(CUdevice ordinal, const CUuuid& uuid) {
   while (known <= static_cast<uint64_t>(ordinal) &&
          !count.compare_exchange_weak(known, static_cast<uint64_t>(ordinal) + 1)) {
   }
-  Attachment::Own().BindLimits();
+  Attachment::Own().limits().BindCards();
   return ordinal;
 }
 
@@ -111,8 +111,6 @@ bool SetUp() {
   is_set_up.store(true, std::memory_order_release);
   return true;
 }
-
-account::Records& OwnRecords() { return records; }
 
 int IndexOf(CUdevice ordinal) {
   if (ordinal < 0 || ordinal >= kMostOrdinals) return -1;
@@ -149,7 +147,7 @@ Current CurrentDevice() {
   const int index = IndexOf(ordinal);
   if (index < 0) return current;
   // A context has an identity of its own: its handle may come back for another one.
-  const auto known = records.Find(account::Space::kContext, KeyOf(current.context));
+  const auto known = own_records.Find(account::Space::kContext, KeyOf(current.context));
   seen_context = {current.context, known ? known->link : KeyOf(current.context), generation,
                   static_cast<int16_t>(ordinal), static_cast<int16_t>(index)};
   return {true, current.context, seen_context.owner, ordinal, static_cast<unsigned>(index)};

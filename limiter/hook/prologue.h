@@ -15,7 +15,8 @@ extern constinit std::atomic<bool> is_set_up;
 inline bool Ready() { return is_set_up.load(std::memory_order_acquire) || SetUp(); }
 
 // The process's records.
-account::Records& OwnRecords();
+extern constinit account::Records own_records __attribute__((visibility("hidden")));
+inline account::Records& OwnRecords() { return own_records; }
 
 // Index in the region of a CUDA ordinal, by UUID (spec B10): CUDA_VISIBLE_DEVICES may leave cards
 // out and reorder them. Negative: no such card.

@@ -107,7 +107,7 @@ bool LearnCardsWhileOpen() {
     if (strncmp(v1.uuids[i], uuid, sizeof uuid) != 0) memcpy(v1.uuids[i], uuid, sizeof uuid);
   }
   std::atomic_ref(v1.device_num).store(devices.count, std::memory_order_release);
-  own.BindLimits();
+  own.limits().BindCards();
   return true;
 }
 
@@ -164,7 +164,9 @@ std::optional<Utilization> UtilizationOn(unsigned index, uint64_t since_us) {
   if (device == nullptr) return std::nullopt;
   Utilization all;
   all.count = Processes::kMost;
-  if (ask(device, all.samples, &all.count, since_us) != NVML_SUCCESS) return std::nullopt;
+  const nvmlReturn_t result = ask(device, all.samples, &all.count, since_us);
+  if (result == NVML_ERROR_NOT_FOUND) return Utilization{};  // nobody was busy
+  if (result != NVML_SUCCESS) return std::nullopt;
   if (all.count > Processes::kMost) all.count = Processes::kMost;
   return all;
 }

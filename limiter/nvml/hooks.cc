@@ -29,7 +29,7 @@ bool ShareOf(nvmlDevice_t device, uint64_t physical, Share& share) {
   const int index = IndexOf(device);
   if (index < 0) return false;
   Attachment& own = Attachment::Own();
-  const uint64_t limit = own.MemoryLimit(static_cast<unsigned>(index));
+  const uint64_t limit = own.limits().Memory(static_cast<unsigned>(index));
   if (limit == 0) return false;
   own.Glance();
   share.total = limit < physical ? limit : physical;

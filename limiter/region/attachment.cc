@@ -1,7 +1,5 @@
 #include "limiter/region/attachment.h"
 
-#include <dlfcn.h>
-
 #include <cstdlib>
 #include <cstring>
 
@@ -14,8 +12,6 @@ namespace {
 
 const char* FromEnvironment(const char* name) { return getenv(name); }
 void Complain(std::string_view complaint) { HAMI_LIMITER_LOG(kError, text.Add(complaint)); }
-
-uint64_t LowerLimit(uint64_t a, uint64_t b) { return a == 0 ? b : b == 0 ? a : a < b ? a : b; }
 
 // Reads a whole small file into `buffer`.
 std::string_view ReadSmall(const char* path, char* buffer, size_t size) {
@@ -36,37 +32,6 @@ std::string_view WholeLines(std::string_view text, size_t size) {
   if (text.size() < size) return text;
   while (!text.empty() && text.back() != '\n') text.remove_suffix(1);
   return text;
-}
-
-// The folder part of a path with its slash; empty when there is none.
-std::string_view FolderOf(std::string_view path) {
-  while (!path.empty() && path.back() != '/') path.remove_suffix(1);
-  return path;
-}
-
-const HamiLimitsPage* MapLimits(std::string_view folder) {
-  sys::Text<512> path;
-  path.Add(folder).Add(HAMI_LIMITS_FILE);
-  const int fd = sys::Open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return nullptr;
-  struct stat status;
-  void* page = nullptr;
-  if (sys::Stat(fd, &status) == 0 && status.st_size >= HAMI_LIMITS_SIZE) {
-    page = sys::Map(HAMI_LIMITS_SIZE, PROT_READ, MAP_SHARED, fd);
-  }
-  sys::Close(fd);
-  const auto* limits = static_cast<const HamiLimitsPage*>(page);
-  if (limits != nullptr && limits->magic == HAMI_LIMITS_MAGIC &&
-      limits->version == HAMI_LIMITS_VERSION) {
-    return limits;
-  }
-  HAMI_LIMITER_LOG(kError, text.Add(path.view()).Add(" is not a page of limits: ignored"));
-  if (page != nullptr) sys::Unmap(page, HAMI_LIMITS_SIZE);
-  return nullptr;
-}
-
-uint64_t RelaxedLoad(const uint64_t& word) {
-  return std::atomic_ref(const_cast<uint64_t&>(word)).load(std::memory_order_relaxed);
 }
 
 }  // namespace
@@ -91,15 +56,6 @@ bool Attachment::Join() {
   return state_.load(std::memory_order_relaxed) == kJoined;
 }
 
-// limits.ro lies beside the library, whose place the user cannot choose, or beside the region.
-void Attachment::OpenLimits(const char* region_path) {
-  Dl_info info;
-  if (dladdr(reinterpret_cast<void*>(&Attachment::Own), &info) != 0 && info.dli_fname != nullptr) {
-    limits_ = MapLimits(FolderOf(info.dli_fname));
-  }
-  if (limits_ == nullptr) limits_ = MapLimits(FolderOf(region_path));
-}
-
 void Attachment::MapOnce() {
   char override_text[4096];
   settings_ = env::ReadSettings(
@@ -109,9 +65,9 @@ void Attachment::MapOnce() {
       &Complain);
   sys::SetLogLevel(settings_.log_level);
   path_ = settings_.region_path;
-  OpenLimits(path_.c_str());
+  limits_.OpenPage(path_.view());
   if (settings_.disable_control) {
-    if (limits_ != nullptr && (limits_->switches & HAMI_LIMITS_ALLOW_DISABLE_CONTROL) != 0) {
+    if (limits_.MayBeSwitchedOff()) {
       enabled_.store(false, std::memory_order_relaxed);
       state_.store(kOff, std::memory_order_release);
       return;
@@ -119,33 +75,15 @@ void Attachment::MapOnce() {
     HAMI_LIMITER_LOG(kError, text.Add(HAMI_ENV_DISABLE_CONTROL " is ignored: the administrator "
                                                                "of this node does not allow it"));
   }
-  if (limits_ != nullptr && limits_->region_path[0] == '/') {
-    path_ = sys::Text<256>().Add(std::string_view(
-        limits_->region_path, strnlen(limits_->region_path, sizeof limits_->region_path)));
-  }
-  oversubscribed_ = settings_.oversubscribe ||
-                    (limits_ != nullptr && (limits_->switches & HAMI_LIMITS_OVERSUBSCRIBE) != 0);
+  if (const auto path = limits_.RegionPath(); !path.empty()) path_ = sys::Text<256>().Add(path);
   if (settings_.log_level_set) {
     HAMI_LIMITER_LOG(kMessage, text.Add("Initializing....."));
   }
   self_ = OwnIdentity();
   OpenOnePath();
   slots_.Bind(region_, lock_fd_, self_);
-  BindLimits();
+  limits_.Bind(region_, settings_);
   state_.store(region_ == nullptr ? kOff : kMapped, std::memory_order_release);
-}
-
-// What a region that is not there yet begins with.
-Creation Attachment::Beginning() const {
-  Creation creation{settings_.memory_limit, settings_.sm_percent, settings_.priority};
-  for (uint32_t i = 0; limits_ != nullptr && i < HAMI_LIMITS_DEVICES; ++i) {
-    if (i < limits_->device_count) {
-      creation.memory_limit[i] = limits_->devices[i].memory_limit;
-      creation.sm_percent[i] = limits_->devices[i].core_percent;
-    }
-    creation.priority = limits_->priority;
-  }
-  return creation;
 }
 
 // A region that cannot be shared still says what holds in this container.
@@ -161,7 +99,7 @@ void Attachment::LowerTo(const StatedLimits& stated) {
 
 // The given path, the default one, memory of our own: whatever works, and never exit.
 void Attachment::OpenOnePath() {
-  Opened opened = OpenRegion(path_.c_str(), Beginning());
+  Opened opened = OpenRegion(path_.c_str(), limits_.Beginning(settings_));
   if (opened.region == nullptr) {
     const auto error = static_cast<uint64_t>(-opened.error);
     const bool other_path = path_.view() != HAMI_DEFAULT_SHARED_CACHE;
@@ -173,11 +111,11 @@ void Attachment::OpenOnePath() {
     LowerTo(ReadLimits(path_.c_str()));
     if (other_path) {
       path_ = sys::Text<256>().Add(HAMI_DEFAULT_SHARED_CACHE);
-      opened = OpenRegion(path_.c_str(), Beginning());
+      opened = OpenRegion(path_.c_str(), limits_.Beginning(settings_));
     }
   }
   if (opened.region == nullptr) {
-    opened = AnonymousRegion(Beginning());
+    opened = AnonymousRegion(limits_.Beginning(settings_));
     path_ = {};
   }
   region_ = opened.region;
@@ -217,90 +155,6 @@ void Attachment::FindWords(int slot) {
   for (unsigned d = 0; d < HAMI_EXT_DEVICES; ++d) {
     words_[d] = {&header,         &header.devices[d], &own.device[d],
                  &own.pending[d], &mirror.used[d],    &account_turns_[d]};
-  }
-}
-
-uint64_t Attachment::MemoryLimit(unsigned device) const {
-  uint64_t limit = LowerLimit(RelaxedLoad(region_->v1.limit[device]),
-                              wish_[device].load(std::memory_order_relaxed));
-  const int8_t entry = limits_index_[device].load(std::memory_order_relaxed);
-  if (entry > 0) {
-    limit = LowerLimit(limit, RelaxedLoad(limits_->devices[entry - 1].memory_limit));
-  }
-  if (oversubscribed_ && !CanPage(device)) limit = LowerLimit(limit, ShareOnFile(device));
-  return limit;
-}
-
-uint64_t Attachment::ShareOnFile(unsigned device) const {
-  const uint64_t share = RelaxedLoad(region_->ext.header.devices[device].phys_share);
-  const int8_t entry = limits_index_[device].load(std::memory_order_relaxed);
-  return entry == 0 ? share
-                    : LowerLimit(share, RelaxedLoad(limits_->devices[entry - 1].phys_share));
-}
-
-uint64_t Attachment::PhysicalShare(unsigned device) const {
-  return PagesOut(device) ? ShareOnFile(device) : 0;
-}
-
-uint32_t Attachment::CorePercent(unsigned device) const {
-  const auto limit = [](uint64_t percent) { return percent == 0 || percent > 100 ? 100 : percent; };
-  uint64_t percent = limit(RelaxedLoad(region_->v1.sm_limit[device]));
-  const uint64_t wish = limit(core_wish_[device].load(std::memory_order_relaxed));
-  if (wish < percent) percent = wish;
-  const int8_t entry = limits_index_[device].load(std::memory_order_relaxed);
-  if (entry > 0) {
-    auto& word = const_cast<uint32_t&>(limits_->devices[entry - 1].core_percent);
-    const uint64_t page = limit(std::atomic_ref(word).load(std::memory_order_relaxed));
-    if (page < percent) percent = page;
-  }
-  return static_cast<uint32_t>(percent);
-}
-
-uint32_t Attachment::CorePolicy() const {
-  if (limits_ != nullptr) {
-    auto& word = const_cast<uint32_t&>(limits_->policy);
-    const uint32_t policy = std::atomic_ref(word).load(std::memory_order_relaxed);
-    if (policy == HAMI_POLICY_FORCE || policy == HAMI_POLICY_DISABLE) return policy;
-  }
-  return settings_.core_policy;
-}
-
-// A value in the environment that equals the initial limit is the creator's own and must not hold a
-// later resize back; a lower one is the user's wish; a higher one is ignored (spec C8).
-uint64_t Attachment::Wish(unsigned device) const {
-  const uint64_t asked = settings_.memory_limit[device];
-  const int8_t entry = limits_index_[device].load(std::memory_order_relaxed);
-  const uint64_t initial = entry > 0 ? limits_->devices[entry - 1].initial_memory_limit
-                                     : region_->ext.header.devices[device].initial_limit;
-  return initial == 0 || asked < initial ? asked : 0;
-}
-
-// The same for percent. A file that does not know its initial value was made with the one it has.
-uint32_t Attachment::CoreWish(unsigned device) const {
-  const uint32_t asked = settings_.sm_percent[device];
-  const int8_t entry = limits_index_[device].load(std::memory_order_relaxed);
-  uint64_t initial = entry > 0 ? limits_->devices[entry - 1].initial_core_percent
-                               : region_->ext.header.devices[device].initial_core;
-  if (initial == 0) initial = RelaxedLoad(region_->v1.sm_limit[device]);
-  return initial == 0 || asked < initial ? asked : 0;
-}
-
-void Attachment::BindLimits() {
-  if (region_ == nullptr) return;
-  for (unsigned d = 0; d < HAMI_EXT_DEVICES; ++d) {
-    int8_t entry = 0;
-    const char* uuid = region_->v1.uuids[d];
-    const uint32_t count = limits_ == nullptr ? 0 : limits_->device_count;
-    for (uint32_t i = 0; i < count && i < HAMI_LIMITS_DEVICES; ++i) {
-      // Until the cards are known the page's order is theirs: both are sorted by NVML index.
-      const bool same = uuid[0] == '\0'
-                            ? i == d
-                            : strncmp(uuid, limits_->devices[i].uuid, HAMI_V1_UUID_SIZE) == 0;
-      if (same) entry = static_cast<int8_t>(i + 1);
-    }
-    limits_index_[d].store(entry, std::memory_order_relaxed);
-    wish_[d].store(Wish(d), std::memory_order_relaxed);
-    core_wish_[d].store(CoreWish(d), std::memory_order_relaxed);
   }
 }
 

@@ -8,11 +8,11 @@
 #include <atomic>
 #include <cstdint>
 
-#include "abi/limits_page.h"
 #include "abi/region.h"
 #include "limiter/env/settings.h"
 #include "limiter/region/account.h"
 #include "limiter/region/file.h"
+#include "limiter/region/limits.h"
 #include "limiter/region/slots.h"
 #include "limiter/sys/ticks.h"
 
@@ -33,23 +33,9 @@ class Attachment {
   HamiRegion& region() { return *region_; }
   const env::Settings& settings() const { return settings_; }
   const Identity& self() const { return self_; }
+  const Limits& limits() const { return limits_; }
+  Limits& limits() { return limits_; }
 
-  // Bytes that this process may bring the container to on a device now; 0 = no limit.
-  uint64_t MemoryLimit(unsigned device) const;
-  // Bytes of the card's own memory that the container may hold at a time, the rest being managed
-  // memory that can leave it (spec C5); 0 = memory is not oversubscribed.
-  uint64_t PhysicalShare(unsigned device) const;
-  // Whether the container was promised more than its physical share.
-  bool oversubscribed() const { return oversubscribed_; }
-  // Whether what does not fit the card may leave it.
-  bool PagesOut(unsigned device) const { return oversubscribed_ && CanPage(device); }
-  // A card whose managed memory cannot leave it: the physical share is the limit.
-  void ForbidPaging(unsigned device) { unpaged_.fetch_or(1u << device, std::memory_order_relaxed); }
-  // Percent of a device's time that the container may use now; 100 = no limit.
-  uint32_t CorePercent(unsigned device) const;
-  // HAMI_POLICY_*: the administrator's, else the environment's.
-  uint32_t CorePolicy() const;
-  const HamiLimitsPage* limits_page() const { return limits_; }
   // This process's slot; -1: none.
   int slot_index() const { return slot_.load(std::memory_order_relaxed); }
   // Bytes that the container uses on a device.
@@ -79,9 +65,6 @@ class Attachment {
   // Bytes of operations that processes have begun and are about to finish.
   uint64_t InFlight(unsigned device);
 
-  // Cards became known (region().v1.uuids): binds limits.ro to them.
-  void BindLimits();
-
   // For the child of a fork: forgets slot and lock of the parent; the mapping stays.
   void AfterFork();
 
@@ -91,16 +74,8 @@ class Attachment {
   void MapOnce();
   void JoinOnce();
   void FindWords(int slot);
-  void OpenLimits(const char* region_path);
-  Creation Beginning() const;
   void LowerTo(const StatedLimits& stated);
   void OpenOnePath();
-  uint64_t Wish(unsigned device) const;
-  uint64_t ShareOnFile(unsigned device) const;
-  bool CanPage(unsigned device) const {
-    return (unpaged_.load(std::memory_order_relaxed) >> device & 1) == 0;
-  }
-  uint32_t CoreWish(unsigned device) const;
   void SetLock(int fd);
   void OpenOwnLock();
   bool LockIsOurs() const;
@@ -112,13 +87,11 @@ class Attachment {
   sys::Lock turn_;
   std::atomic<uint32_t> state_{kNew};
   std::atomic<bool> enabled_{true};
-  bool oversubscribed_ = false;
-  std::atomic<uint32_t> unpaged_{0};  // bit d: ForbidPaging(d)
   std::atomic<int> slot_{-1};
   std::atomic<uint64_t> looked_{0};  // sys::Ticks
   uint32_t epoch_ = 0;
   HamiRegion* region_ = nullptr;
-  const HamiLimitsPage* limits_ = nullptr;
+  Limits limits_;
   int lock_fd_ = -1;
   dev_t lock_device_ = 0;
   ino_t lock_inode_ = 0;
@@ -128,9 +101,6 @@ class Attachment {
   sys::Text<256> path_;
   Account<>::Words words_[HAMI_EXT_DEVICES] = {};
   sys::ShortLock account_turns_[HAMI_EXT_DEVICES];
-  std::atomic<int8_t> limits_index_[HAMI_EXT_DEVICES];  // entry of limits.ro + 1, 0 = none
-  std::atomic<uint64_t> wish_[HAMI_EXT_DEVICES];        // bytes, 0 = none
-  std::atomic<uint32_t> core_wish_[HAMI_EXT_DEVICES];   // percent, 0 = none
 };
 
 }  // namespace hami::limiter::region

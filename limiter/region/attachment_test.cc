@@ -69,8 +69,8 @@ TEST_F(AttachmentTest, TheCreatorsEnvironmentIsTheLimit) {
   SetLimit("3000m");
   Attachment own;
   ASSERT_TRUE(own.Map());
-  EXPECT_EQ(own.MemoryLimit(0), 3000 * kMi);
-  EXPECT_EQ(own.MemoryLimit(1), 0u);
+  EXPECT_EQ(own.limits().Memory(0), 3000 * kMi);
+  EXPECT_EQ(own.limits().Memory(1), 0u);
 }
 
 TEST_F(AttachmentTest, ALaterProcessMayOnlyAskForLess) {
@@ -80,12 +80,12 @@ TEST_F(AttachmentTest, ALaterProcessMayOnlyAskForLess) {
   SetLimit("4000m");
   Attachment higher;
   ASSERT_TRUE(higher.Map());
-  EXPECT_EQ(higher.MemoryLimit(0), 3000 * kMi);
+  EXPECT_EQ(higher.limits().Memory(0), 3000 * kMi);
   SetLimit("1000m");
   Attachment lower;
   ASSERT_TRUE(lower.Map());
-  EXPECT_EQ(lower.MemoryLimit(0), 1000 * kMi);
-  EXPECT_EQ(first.MemoryLimit(0), 3000 * kMi);
+  EXPECT_EQ(lower.limits().Memory(0), 1000 * kMi);
+  EXPECT_EQ(first.limits().Memory(0), 3000 * kMi);
 }
 
 // Issue 2125: a shell without the container's environment must not be without a limit.
@@ -96,7 +96,7 @@ TEST_F(AttachmentTest, AProcessWithoutTheEnvironmentHasTheRegionsLimit) {
   unsetenv(HAMI_ENV_MEMORY_LIMIT_I "0");
   Attachment second;
   ASSERT_TRUE(second.Map());
-  EXPECT_EQ(second.MemoryLimit(0), 3000 * kMi);
+  EXPECT_EQ(second.limits().Memory(0), 3000 * kMi);
 }
 
 TEST_F(AttachmentTest, AResizeHoldsAtOnceBothWays) {
@@ -104,9 +104,9 @@ TEST_F(AttachmentTest, AResizeHoldsAtOnceBothWays) {
   Attachment own;
   ASSERT_TRUE(own.Map());
   own.region().v1.limit[0] = 6000 * kMi;
-  EXPECT_EQ(own.MemoryLimit(0), 6000 * kMi);  // the environment equals the initial limit
+  EXPECT_EQ(own.limits().Memory(0), 6000 * kMi);  // the environment equals the initial limit
   own.region().v1.limit[0] = 1000 * kMi;
-  EXPECT_EQ(own.MemoryLimit(0), 1000 * kMi);
+  EXPECT_EQ(own.limits().Memory(0), 1000 * kMi);
 }
 
 TEST_F(AttachmentTest, TheSmallerOfPageAndRegionHolds) {
@@ -114,11 +114,11 @@ TEST_F(AttachmentTest, TheSmallerOfPageAndRegionHolds) {
   SetLimit("2000m");
   Attachment own;
   ASSERT_TRUE(own.Map());
-  EXPECT_EQ(own.MemoryLimit(0), 2000 * kMi);
+  EXPECT_EQ(own.limits().Memory(0), 2000 * kMi);
   own.region().v1.limit[0] = 9000 * kMi;  // a user who edits the region
-  EXPECT_EQ(own.MemoryLimit(0), 2000 * kMi);
+  EXPECT_EQ(own.limits().Memory(0), 2000 * kMi);
   own.region().v1.limit[0] = 0;
-  EXPECT_EQ(own.MemoryLimit(0), 2000 * kMi);
+  EXPECT_EQ(own.limits().Memory(0), 2000 * kMi);
 }
 
 TEST_F(AttachmentTest, ThePageIsFollowedWhenItIsWrittenInPlace) {
@@ -133,7 +133,7 @@ TEST_F(AttachmentTest, ThePageIsFollowedWhenItIsWrittenInPlace) {
   page.write(reinterpret_cast<const char*>(&larger), sizeof larger);
   page.flush();
   own.region().v1.limit[0] = larger;
-  EXPECT_EQ(own.MemoryLimit(0), larger);
+  EXPECT_EQ(own.limits().Memory(0), larger);
 }
 
 TEST_F(AttachmentTest, ThePageFollowsTheCardNotThePosition) {
@@ -144,9 +144,9 @@ TEST_F(AttachmentTest, ThePageFollowsTheCardNotThePosition) {
   strcpy(v1.uuids[0], "GPU-00000000-0000-0000-0000-00000000000f");
   strcpy(v1.uuids[1], "GPU-00000000-0000-0000-0000-000000000001");
   v1.limit[0] = 0;
-  own.BindLimits();
-  EXPECT_EQ(own.MemoryLimit(0), 0u);
-  EXPECT_EQ(own.MemoryLimit(1), 2000 * kMi);
+  own.limits().BindCards();
+  EXPECT_EQ(own.limits().Memory(0), 0u);
+  EXPECT_EQ(own.limits().Memory(1), 2000 * kMi);
 }
 
 TEST_F(AttachmentTest, ThePageNamesTheRegionSoThatNobodyGetsASecondOne) {
@@ -185,7 +185,7 @@ TEST_F(AttachmentTest, AnUnusablePathFallsBackWithOneErrorLine) {
     const bool mapped = own.Map();
     const std::string said = testing::internal::GetCapturedStderr();
     const bool named = said.find("/missing/r.cache") != std::string::npos;
-    _exit(mapped && named && own.MemoryLimit(0) != 0 ? 0 : 1);
+    _exit(mapped && named && own.limits().Memory(0) != 0 ? 0 : 1);
   }
   int status = 0;
   waitpid(child, &status, 0);
@@ -255,12 +255,12 @@ TEST_F(AttachmentTest, TheCoreLimitOfTheFirstEnvironmentMayBeRaisedLater) {
   setenv(HAMI_ENV_SM_LIMIT, "30", 1);
   Attachment first;
   ASSERT_TRUE(first.Map());
-  EXPECT_EQ(first.CorePercent(0), 30u);
-  EXPECT_EQ(first.CorePercent(15), 30u);
+  EXPECT_EQ(first.limits().CorePercent(0), 30u);
+  EXPECT_EQ(first.limits().CorePercent(15), 30u);
   first.region().v1.sm_limit[0] = 80;
-  EXPECT_EQ(first.CorePercent(0), 80u);
+  EXPECT_EQ(first.limits().CorePercent(0), 80u);
   first.region().v1.sm_limit[0] = 0;
-  EXPECT_EQ(first.CorePercent(0), 100u);
+  EXPECT_EQ(first.limits().CorePercent(0), 100u);
 }
 
 TEST_F(AttachmentTest, ALowerCoreLimitInAProcessesOwnEnvironmentHolds) {
@@ -270,35 +270,35 @@ TEST_F(AttachmentTest, ALowerCoreLimitInAProcessesOwnEnvironmentHolds) {
   setenv(HAMI_ENV_SM_LIMIT, "10", 1);
   Attachment lower;
   ASSERT_TRUE(lower.Map());
-  EXPECT_EQ(lower.CorePercent(0), 10u);
+  EXPECT_EQ(lower.limits().CorePercent(0), 10u);
   setenv(HAMI_ENV_SM_LIMIT, "90", 1);
   Attachment higher;
   ASSERT_TRUE(higher.Map());
-  EXPECT_EQ(higher.CorePercent(0), 30u);
+  EXPECT_EQ(higher.limits().CorePercent(0), 30u);
 }
 
 TEST_F(AttachmentTest, TheSmallerCorePercentOfPageAndRegionHolds) {
   WritePage(Page(2000 * kMi, 2000 * kMi));
   Attachment own;
   ASSERT_TRUE(own.Map());
-  EXPECT_EQ(own.CorePercent(0), 30u);
+  EXPECT_EQ(own.limits().CorePercent(0), 30u);
   own.region().v1.sm_limit[0] = 20;
-  EXPECT_EQ(own.CorePercent(0), 20u);
+  EXPECT_EQ(own.limits().CorePercent(0), 20u);
   own.region().v1.sm_limit[0] = 100;
-  EXPECT_EQ(own.CorePercent(0), 30u);
+  EXPECT_EQ(own.limits().CorePercent(0), 30u);
 }
 
 TEST_F(AttachmentTest, ThePagesCorePolicyWinsOverTheEnvironments) {
   setenv(HAMI_ENV_CORE_POLICY, "disable", 1);
   Attachment alone;
   ASSERT_TRUE(alone.Map());
-  EXPECT_EQ(alone.CorePolicy(), uint32_t{HAMI_POLICY_DISABLE});
+  EXPECT_EQ(alone.limits().CorePolicy(), uint32_t{HAMI_POLICY_DISABLE});
   HamiLimitsPage page = Page(2000 * kMi, 2000 * kMi);
   page.policy = HAMI_POLICY_FORCE;
   WritePage(page);
   Attachment with_page;
   ASSERT_TRUE(with_page.Map());
-  EXPECT_EQ(with_page.CorePolicy(), uint32_t{HAMI_POLICY_FORCE});
+  EXPECT_EQ(with_page.limits().CorePolicy(), uint32_t{HAMI_POLICY_FORCE});
 }
 
 // A file of minor 0 has zeros where the core limit's words are.
@@ -312,9 +312,9 @@ TEST_F(AttachmentTest, AFileWithoutTheCoreLimitsWordsKeepsItsLimitAndItsResize) 
   }
   Attachment later;
   ASSERT_TRUE(later.Map());
-  EXPECT_EQ(later.CorePercent(0), 30u);
+  EXPECT_EQ(later.limits().CorePercent(0), 30u);
   later.region().v1.sm_limit[0] = 60;
-  EXPECT_EQ(later.CorePercent(0), 60u);
+  EXPECT_EQ(later.limits().CorePercent(0), 60u);
 }
 
 }  // namespace

@@ -6,7 +6,9 @@
 //               [--patterns sync,batch,deep,graph,streams,threads] [--processes 1,2,8]
 //               [--neighbours none,limited,unlimited] [--pairwise] [--cells N] [--skip N]
 //               [--warm 2] [--seconds 10] [--reach 3] [--time-sliced] [--check] [--never-above N]
+//               [--model]
 //
+// --model: in virtual time (limiter/core/model.h), the whole of it in half a minute.
 // --pairwise takes cells until each pair of values has been seen; --skip leaves the first N out, so
 // that a long run can go on where it was cut. --check: exit status 1 when the mean error is above 1
 // point, one is above 2, or any share is above its limit by more than 1. A loaded machine takes
@@ -19,6 +21,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 #include <random>
 #include <set>
 #include <sstream>
@@ -26,6 +29,7 @@
 #include <tuple>
 #include <vector>
 
+#include "limiter/core/model.h"
 #include "tests/limiter/judge.h"
 #include "tests/limiter/session.h"
 
@@ -40,7 +44,7 @@ struct Options {
   Words patterns = {"sync", "batch", "deep", "graph", "streams", "threads"};
   Words processes = {"1", "2", "8"};
   Words neighbours = {"none", "limited", "unlimited"};
-  bool pairwise = false, check = false, time_sliced = false;
+  bool pairwise = false, check = false, time_sliced = false, model = false;
   size_t cells = SIZE_MAX, skip = 0;
   double warm = 2, seconds = 10, reach = 3, never_above = 100;
 };
@@ -56,8 +60,12 @@ Options Parse(int argc, char** argv) {
   Options o;
   for (int i = 1; i < argc; ++i) {
     const std::string name = argv[i];
-    if (name == "--pairwise" || name == "--check" || name == "--time-sliced") {
-      (name == "--check" ? o.check : name == "--pairwise" ? o.pairwise : o.time_sliced) = true;
+    const std::map<std::string, bool*> switches = {{"--pairwise", &o.pairwise},
+                                                   {"--check", &o.check},
+                                                   {"--time-sliced", &o.time_sliced},
+                                                   {"--model", &o.model}};
+    if (const auto found = switches.find(name); found != switches.end()) {
+      *found->second = true;
       continue;
     }
     const std::string value = i + 1 < argc ? argv[++i] : "";
@@ -174,6 +182,20 @@ Figures Measure(const Cell& cell, int limit, bool time_sliced, double warm, doub
   return figures;
 }
 
+// The same in virtual time.
+Figures Model(const Cell& cell, int limit, double warm, double seconds) {
+  namespace model = core::model;
+  model::World world(1);
+  const auto program = model::ProgramOf(cell[1], cell[2]);
+  const int own = world.Add(limit, std::stoi(cell[3]), program);
+  int beside = own;
+  if (cell[4] == "limited") beside = world.Add(100 - std::stoi(cell[0]), 1, program);
+  if (cell[4] == "unlimited") beside = world.Add(0, 1, model::ProgramOf("1000", "batch"));
+  world.Run(warm + seconds);
+  return {world.Share(own, warm, warm + seconds),
+          beside == own ? 0 : world.Share(beside, warm, warm + seconds)};
+}
+
 double LoadAverage() {
   double load = 0;
   return getloadavg(&load, 1) == 1 ? load : -1;
@@ -188,8 +210,12 @@ int Run(const Options& o) {
   for (size_t i = o.skip; i < cells.size() && count < o.cells; ++i, ++count) {
     const Cell& cell = cells[i];
     const int limit = std::stoi(cell[0]);
-    const double reach = Measure(cell, 0, o.time_sliced, o.reach / 3, o.reach).share;
-    const double share = Measure(cell, limit, o.time_sliced, o.warm, o.seconds).share;
+    const auto measure = [&](int held, double warm, double seconds) {
+      return o.model ? Model(cell, held, warm, seconds)
+                     : Measure(cell, held, o.time_sliced, warm, seconds);
+    };
+    const double reach = measure(0, o.reach / 3, o.reach).share;
+    const double share = measure(limit, o.warm, o.seconds).share;
     // More than the program reached a moment ago without the library is the machine's doing.
     const double error =
         share > limit ? share - limit : std::min(0.0, share - std::min<double>(limit, reach));

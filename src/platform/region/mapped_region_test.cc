@@ -54,15 +54,15 @@ TEST_F(MappedRegionTest, AResizeHoldsForARunningProcessAtOnce) {
   MakeRegion();
   limiter::region::Attachment own;
   ASSERT_TRUE(own.Join());
-  EXPECT_EQ(own.MemoryLimit(0), 3000u);
+  EXPECT_EQ(own.limits().Memory(0), 3000u);
   MappedRegion region = Mapped();
   ASSERT_TRUE(region.Change(0, {.memory = Bytes{9000}, .cores = Percent{50}}));
-  EXPECT_EQ(own.MemoryLimit(0), 9000u);
+  EXPECT_EQ(own.limits().Memory(0), 9000u);
   EXPECT_EQ(own.region().v1.sm_limit[0], 50u);
   EXPECT_EQ(own.region().ext.header.limits_seq, 2u);
   EXPECT_EQ(own.region().ext.header.limits_wake, 1u);
   ASSERT_TRUE(region.Change(0, {.memory = Bytes{100}}));
-  EXPECT_EQ(own.MemoryLimit(0), 100u);
+  EXPECT_EQ(own.limits().Memory(0), 100u);
   EXPECT_EQ(own.region().v1.sm_limit[0], 50u);
   EXPECT_EQ(region.Look().limits_changed, 2u);
   EXPECT_EQ(region.Look().cards[0].initial_limit, Bytes{3000});

@@ -46,7 +46,7 @@ class RegionFixture : public ::testing::Test {
     if (child_ == 0) {
       limiter::region::Attachment own;
       bool good = own.Join();
-      good = good && limiter::region::Account<>::Begin(own.words(0), bytes, own.MemoryLimit(0));
+      good = good && limiter::region::Account<>::Begin(own.words(0), bytes, own.limits().Memory(0));
       if (good) {
         limiter::region::Account<>::Commit(own.words(0), HAMI_KIND_DATA, bytes, bytes);
       }

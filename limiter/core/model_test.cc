@@ -1,0 +1,101 @@
+// The core limit's rules over the whole matrix of limit x kernel x pattern x processes x
+// neighbours, in virtual time. tests/limiter/core_matrix --model prints it as a table.
+#include "limiter/core/model.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+namespace hami::limiter::core::model {
+namespace {
+
+struct Cell {
+  int limit;
+  const char *kernel, *pattern;
+  int processes;
+  const char* neighbours;
+};
+
+// Points beyond the limit, or below the smaller of it and what the program reaches without it.
+double Error(const Cell& cell) {
+  const auto share = [&cell](int limit, double from, double to) {
+    World world(1);
+    const int own = world.Add(limit, cell.processes, ProgramOf(cell.kernel, cell.pattern));
+    const std::string neighbours = cell.neighbours;
+    if (neighbours == "limited") {
+      world.Add(100 - cell.limit, 1, ProgramOf(cell.kernel, cell.pattern));
+    } else if (neighbours == "unlimited") {
+      world.Add(0, 1, ProgramOf("1000", "batch"));
+    }
+    world.Run(to);
+    return world.Share(own, from, to);
+  };
+  const double reach = share(0, 0.7, 2.7), is = share(cell.limit, 2, 12);
+  return is > cell.limit ? is - cell.limit
+                         : std::min(0.0, is - std::min<double>(cell.limit, reach));
+}
+
+struct Summary {
+  int cells = 0, wrong = 0;  // wrong: by more than 2 points
+  double sum = 0, worst = 0, above = 0;
+};
+
+Summary Sum(const std::vector<int>& limits, const std::vector<const char*>& neighbours) {
+  Summary all;
+  for (const int limit : limits) {
+    for (const char* kernel : {"1000", "20000", "mixed"}) {
+      for (const char* pattern : {"sync", "batch", "deep", "graph", "streams", "threads"}) {
+        for (const int processes : {1, 2, 8}) {
+          for (const char* beside : neighbours) {
+            const double error = Error({limit, kernel, pattern, processes, beside});
+            ++all.cells;
+            all.sum += std::abs(error);
+            all.worst = std::max(all.worst, std::abs(error));
+            all.above = std::max(all.above, error);
+            if (std::abs(error) <= 2) continue;
+            ++all.wrong;
+            printf("%d %% %s %s x %d, %s: %+.2f\n", limit, kernel, pattern, processes, beside,
+                   error);
+          }
+        }
+      }
+    }
+  }
+  printf("%d cells: mean %.3f, worst %.2f, highest above %.2f, %d by more than 2\n", all.cells,
+         all.sum / all.cells, all.worst, all.above, all.wrong);
+  return all;
+}
+
+TEST(CoreModelTest, AloneAndBesideALimitedNeighbour) {
+  const Summary all = Sum({5, 10, 25, 50, 75, 90}, {"none", "limited"});
+  EXPECT_LT(all.sum / all.cells, 0.2);
+  EXPECT_LT(all.above, 1.5);
+  EXPECT_LE(all.wrong, 3);
+  EXPECT_LT(all.worst, 5);
+}
+
+TEST(CoreModelTest, BesideAnUnlimitedNeighbour) {
+  const Summary all = Sum({5, 10, 25, 50, 75}, {"unlimited"});
+  EXPECT_LT(all.sum / all.cells, 0.5);
+  EXPECT_LT(all.above, 2);
+  EXPECT_LE(all.wrong, 14);
+}
+
+// COMPLAINT: eight processes that began at once at 5 or 10 % stood for half a minute.
+TEST(CoreModelTest, LongKernelsThatBeginTogetherAreNotHeldBackForTheOthersTime) {
+  for (const int limit : {5, 10, 25}) {
+    for (const char* pattern : {"sync", "deep", "graph", "threads"}) {
+      EXPECT_GT(Error({limit, "20000", pattern, 8, "none"}), -2.0) << limit << " " << pattern;
+    }
+  }
+}
+
+TEST(CoreModelTest, IsTheSameEachTime) {
+  const Cell cell = {25, "20000", "deep", 8, "limited"};
+  EXPECT_EQ(Error(cell), Error(cell));
+}
+
+}  // namespace
+}  // namespace hami::limiter::core::model
