@@ -69,9 +69,10 @@ function(hami_library name)
                                      PRIVATE ${A_PRIVATE_LIBS})
 endfunction()
 
-# hami_test(<name> SOURCES ... [DEPS <rooms>] [LIBS <external>]): one binary, one ctest entry.
+# hami_test(<name> SOURCES ... [DEPS <rooms>] [LIBS <external>] [SHARDS <n>]): one binary, one ctest entry, or so many
+# that each run a part of it beside one another.
 function(hami_test name)
-  cmake_parse_arguments(A "" "TIMEOUT" "SOURCES;DEPS;LIBS;LABELS" ${ARGN})
+  cmake_parse_arguments(A "" "TIMEOUT;SHARDS" "SOURCES;DEPS;LIBS;LABELS" ${ARGN})
   add_executable(${name}_test ${A_SOURCES})
   list(TRANSFORM A_DEPS PREPEND hami_)
   target_link_libraries(${name}_test PRIVATE hami_options ${A_DEPS} ${A_LIBS} GTest::gmock
@@ -82,11 +83,22 @@ function(hami_test name)
     set_target_properties(${name}_test PROPERTIES EXCLUDE_FROM_ALL ON)
     return()
   endif()
-  add_test(NAME ${name} COMMAND ${name}_test WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
   if(NOT A_TIMEOUT)
     set(A_TIMEOUT 300)
   endif()
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${A_TIMEOUT} LABELS "${A_LABELS}")
+  if(NOT A_SHARDS)
+    set(A_SHARDS 1)
+  endif()
+  math(EXPR last "${A_SHARDS} - 1")
+  foreach(shard RANGE ${last})
+    set(test ${name})
+    if(last GREATER 0)
+      set(test ${name}_${shard})
+    endif()
+    add_test(NAME ${test} COMMAND ${name}_test WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
+    set_tests_properties(${test} PROPERTIES TIMEOUT ${A_TIMEOUT} LABELS "${A_LABELS}" ENVIRONMENT
+                         "GTEST_TOTAL_SHARDS=${A_SHARDS};GTEST_SHARD_INDEX=${shard}")
+  endforeach()
 endfunction()
 
 # hami_binary(<name> SOURCES ... DEPS <rooms>): a program in <build>/bin.
