@@ -348,7 +348,10 @@ void Governor::GiveBack(unsigned device, uint64_t ns) {
   BucketOf(device).GiveBack(static_cast<int64_t>(ns), percent);
 }
 
-void Governor::AfterFork() { sampler_.AfterFork(); }
+void Governor::AfterFork() {
+  sampler_.AfterFork();
+  for (std::atomic<uint64_t>& turn : turn_ns_) turn.store(0, std::memory_order_relaxed);
+}
 
 void Governor::ForgetContext(uint64_t context) { sampler_.ForgetContext(context); }
 
