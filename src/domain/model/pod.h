@@ -59,6 +59,7 @@ struct Pod {
   int64_t creation_unix = 0;  // metadata.creationTimestamp
   bool deleting = false;      // metadata.deletionTimestamp set
   bool scheduling_gated = false;
+  bool unschedulable = false;  // kube-scheduler's last word: PodScheduled is False, Unschedulable
   std::string restart_policy;  // Always, OnFailure, Never
   std::map<std::string, std::string, std::less<>> annotations;
   std::map<std::string, std::string, std::less<>> labels;

@@ -112,6 +112,7 @@ class Walker {
   error_code Metadata(ondemand::value value, Pod& pod);
   error_code Spec(ondemand::value value, Pod& pod);
   error_code Status(ondemand::value value, Pod& pod);
+  error_code Condition(ondemand::value value, Pod& pod);
   error_code OneContainer(ondemand::value value, Container& out);
   error_code Env(ondemand::value value, Container& out);
   error_code OneStatus(ondemand::value value);
@@ -270,9 +271,28 @@ error_code Walker::OneStatus(ondemand::value value) {
   });
 }
 
+error_code Walker::Condition(ondemand::value value, Pod& pod) {
+  std::string type;
+  std::string status;
+  std::string reason;
+  auto e = Fields(value, [&](std::string_view key, ondemand::value v) {
+    if (key == "type") return Text(v, type);
+    if (key == "status") return Text(v, status);
+    if (key == "reason") return Text(v, reason);
+    return simdjson::SUCCESS;
+  });
+  if (type == "PodScheduled" && status == "False" && reason == "Unschedulable") {
+    pod.unschedulable = true;
+  }
+  return e;
+}
+
 error_code Walker::Status(ondemand::value value, Pod& pod) {
   return Fields(value, [&](std::string_view key, ondemand::value v) {
     if (key == "phase") return Text(v, pod.phase);
+    if (key == "conditions") {
+      return Items(v, [&](ondemand::value item) { return Condition(item, pod); });
+    }
     if (key == "containerStatuses" || key == "initContainerStatuses") {
       return Items(v, [&](ondemand::value item) { return OneStatus(item); });
     }

@@ -15,6 +15,18 @@ Pod MustPod(std::string_view json) {
   return pod ? *pod : Pod{};
 }
 
+TEST(DecodePod, WhatKubeSchedulerSaidLast) {
+  auto unschedulable = [](const std::string& conditions) {
+    return MustPod(R"({"status":{"conditions":)" + conditions + "}}").unschedulable;
+  };
+  EXPECT_TRUE(unschedulable(R"([{"type":"Ready","status":"False"},{"reason":"Unschedulable",)"
+                            R"("message":"0/2 nodes","type":"PodScheduled","status":"False"}])"));
+  EXPECT_FALSE(
+      unschedulable(R"([{"type":"PodScheduled","status":"False","reason":"SchedulingGated"}])"));
+  EXPECT_FALSE(unschedulable(R"([{"type":"PodScheduled","status":"True"}])"));
+  EXPECT_FALSE(unschedulable("null"));
+}
+
 // The status comes before the spec, containers before initContainers: order must not matter.
 TEST(ObjectsTest, APodIsReadWhateverTheOrderOfItsKeys) {
   Pod pod = MustPod(R"({

@@ -140,7 +140,7 @@ void Service::Impl::BindDone(const BindJob& job, Result<void> result, MonoTime s
   record(pod, kube::EventType::kWarning, "BindingFailed", result.error().message);
 }
 
-HolderState Service::Impl::StateOf(const protocol::NodeLock& lock) const {
+HolderState Service::Impl::StateOf(const std::string& node, const protocol::NodeLock& lock) const {
   const Pod* pod = cluster->FindPod(lock.holder);
   if (pod == nullptr) return HolderState::kUnknown;
   if (!lock.holder_uid.empty() && pod->uid != lock.holder_uid) return HolderState::kOver;
@@ -150,24 +150,30 @@ HolderState Service::Impl::StateOf(const protocol::NodeLock& lock) const {
     return HolderState::kOver;
   }
   if (!pod->node_name.empty()) {
-    return CardsInUse(*pod, options.devices) ? HolderState::kOver : HolderState::kWaiting;
+    bool served = pod->node_name != node || CardsInUse(*pod, options.devices);
+    return served ? HolderState::kOver : HolderState::kWaiting;
   }
-  return bind_queue->Contains(pod->uid) ? HolderState::kWaiting : HolderState::kUnbound;
+  return bind_queue->Contains(pod->uid) ? HolderState::kMoved : HolderState::kUnbound;
 }
 
-void Service::Impl::LabelPod(const PodKey& pod, std::string_view key, const std::string& value) {
+void Service::Impl::LabelPod(const PodKey& pod, std::string_view key, const std::string& value,
+                             Task failed) {
   api.Call({.method = "PATCH",
             .path = kube::PodPath(pod.ns, pod.name),
             .body = kube::MetadataPatchBody({.labels = {{std::string(key), value}}}),
             .content_type = kube::kMergePatch},
-           [pod, key = std::string(key)](Result<kube::Response> r) {
-             if (!r && r.error().code != Code::kNotFound && r.error().code != Code::kCancelled) {
-               LOG(kWarn, "pod label not written")
-                   .Kv("pod", pod.Text())
-                   .Kv("label", key)
-                   .Kv("error", r.error().message);
-             }
-           });
+           OnExecutor(
+               thread, alive,
+               [pod, key = std::string(key), failed = std::move(failed)](Result<kube::Response> r) {
+                 if (r || r.error().code == Code::kNotFound || r.error().code == Code::kCancelled) {
+                   return;
+                 }
+                 LOG(kWarn, "pod label not written")
+                     .Kv("pod", pod.Text())
+                     .Kv("label", key)
+                     .Kv("error", r.error().message);
+                 if (failed) failed();
+               }));
 }
 
 }  // namespace hami::scheduler

@@ -101,7 +101,7 @@ void BindQueue::Finish(Lane& lane, const std::string& uid, Result<void> result) 
   job.done(std::move(result));
 }
 
-bool BindQueue::Stale(const Lane& lane) const {
+bool BindQueue::Stale(const std::string& node, const Lane& lane) const {
   const protocol::NodeLock& lock = lane.view->lock;
   Duration seen_for = executor_.clock().Mono() - lane.lock_seen_at;
   if (protocol::LockExpired(lock, lane.lock_first_seen, executor_.clock().Now(),
@@ -109,13 +109,15 @@ bool BindQueue::Stale(const Lane& lane) const {
     return true;
   }
   if (lock.form != protocol::LockForm::kOwned) return false;
-  switch (port_.StateOf(lock)) {
+  switch (port_.StateOf(node, lock)) {
     case HolderState::kWaiting:
       return false;
     case HolderState::kOver:
       return true;
     case HolderState::kUnbound:
       return seen_for >= options_.orphan_after;
+    case HolderState::kMoved:
+      return seen_for >= options_.moved_after;
     case HolderState::kUnknown:
       return seen_for >= options_.unknown_after;
   }
@@ -137,6 +139,15 @@ void BindQueue::DropOverdue(const std::string& node, Lane& lane) {
     }
     Finish(lane, uid, Fail(Code::kResourceExhausted, std::move(text)));
   }
+}
+
+bool BindQueue::HolderFirst(Lane& lane) {
+  auto holder = std::find_if(lane.jobs.begin(), lane.jobs.end(), [&](const BindJob& job) {
+    return protocol::HeldBy(lane.view->lock, job.pod, job.uid);
+  });
+  if (holder == lane.jobs.end()) return false;
+  std::rotate(lane.jobs.begin(), holder, holder + 1);
+  return true;
 }
 
 void BindQueue::Arm(const std::string& node, Lane& lane) {
@@ -177,9 +188,8 @@ void BindQueue::Pump(const std::string& node) {
   }
   const protocol::NodeLock& lock = lane.view->lock;
   if (lock.form == protocol::LockForm::kNone) return TakeFor(node, lane);
-  const BindJob& head = lane.jobs.front();
-  if (protocol::HeldBy(lock, head.pod, head.uid)) return Post(node);
-  if (!Stale(lane) || lane.view->resource_version == lane.refused_version) return;
+  if (HolderFirst(lane)) return Post(node);
+  if (!Stale(node, lane) || lane.view->resource_version == lane.refused_version) return;
   LOG(kInfo, "stale node lock released").Kv("node", node).Kv("lock", lock.raw);
   lane.busy = true;
   port_.ReleaseLock(node, *lane.view, Guard([this, node](Result<LockView> after) {

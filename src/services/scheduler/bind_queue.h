@@ -36,10 +36,10 @@ struct LockView {
 };
 
 enum class HolderState : uint8_t {
-  kWaiting,  // bound and its plugin still at work, or its bind is under way elsewhere: respect the
-             // lock
+  kWaiting,  // bound to the node and its plugin still at work: respect the lock
   kUnbound,  // exists, on no node
-  kOver,     // served, failed, finished, or another Pod of the same name
+  kMoved,    // as kUnbound, and being bound to another node by this scheduler
+  kOver,     // served, failed, finished, on another node, or another Pod of the same name
   kUnknown,  // no such Pod is known
 };
 
@@ -53,7 +53,7 @@ class BindPort {
   virtual void ReadLock(const std::string& node, LockDone done) = 0;
   // Writes the Binding. kFailedPrecondition when this replica may not (no longer leader).
   virtual void PostBinding(const BindJob& job, std::function<void(Result<void>)> done) = 0;
-  virtual HolderState StateOf(const protocol::NodeLock& lock) = 0;
+  virtual HolderState StateOf(const std::string& node, const protocol::NodeLock& lock) = 0;
 };
 
 struct BindQueueOptions {
@@ -61,6 +61,8 @@ struct BindQueueOptions {
   // A holder that is on no node, or unknown, this long after we saw its lock has died with its
   // scheduler.
   Duration orphan_after = std::chrono::seconds(10);
+  // As long as a Binding that a predecessor sent may be on its way.
+  Duration moved_after = std::chrono::seconds(3);
   Duration unknown_after = std::chrono::seconds(1);
   Duration recheck = std::chrono::milliseconds(500);  // while binds wait behind a foreign lock
 };
@@ -95,9 +97,12 @@ class BindQueue {
   void TakeFor(const std::string& node, Lane& lane);
   void Post(const std::string& node);  // the lock is ours
   void Bound(const std::string& node, const std::string& uid, Result<void> result);
-  bool Stale(const Lane& lane) const;
+  bool Stale(const std::string& node, const Lane& lane) const;
   void Finish(Lane& lane, const std::string& uid, Result<void> result);
   void DropOverdue(const std::string& node, Lane& lane);
+  // The job that holds the lock already, its scheduler having died before the Binding, comes first.
+  // False when there is none.
+  static bool HolderFirst(Lane& lane);
   void Arm(const std::string& node, Lane& lane);
   void Accept(Lane& lane, LockView view);
   // Wraps a callback so that it is harmless after destruction.

@@ -40,7 +40,7 @@ class FakePort : public BindPort {
       done({});
     });
   }
-  HolderState StateOf(const protocol::NodeLock&) override { return holder; }
+  HolderState StateOf(const std::string&, const protocol::NodeLock&) override { return holder; }
 
   std::string lock_text, owner_uid;
   int version = 1;
@@ -218,6 +218,34 @@ TEST_F(BindQueueTest, HolderWhoseSchedulerDiedContinuesUnderItsOwnLock) {
   executor_.RunReady();
   EXPECT_EQ(Results(), (Rows{{"a", ""}}));
   EXPECT_EQ(port_.takes, 0);
+}
+
+// A killed extender's lock: its Pod comes again, behind others, which cannot have the lock before
+// it.
+TEST_F(BindQueueTest, HolderWhoseSchedulerDiedComesBeforeThoseThatWaitForItsLock) {
+  port_.lock_text = protocol::FormatNodeLock(clock_.Now(), {"default", "c"});
+  port_.owner_uid = "c";
+  Observe();
+  for (const char* uid : {"a", "b", "c"}) Submit(uid);
+  executor_.RunReady();
+  EXPECT_EQ(Results(), (Rows{{"c", ""}}));
+  for (const char* uid : {"a", "b"}) {
+    PluginReleases();
+    executor_.RunReady();
+    EXPECT_EQ(Results(), (Rows{{uid, ""}}));
+  }
+}
+
+// Two Pods that wait for one another's old lock on two nodes, until both give up after 27 s.
+TEST_F(BindQueueTest, LockOfAPodThatIsBoundElsewhereNowIsKeptAsLongAsItsOldBindingMayCome) {
+  port_.lock_text = protocol::FormatNodeLock(clock_.Now(), {"default", "moved"});
+  port_.holder = HolderState::kMoved;
+  Observe();
+  Submit("a");
+  executor_.Advance(2900ms);
+  EXPECT_EQ(port_.releases, 0);
+  executor_.Advance(600ms);
+  EXPECT_EQ(Results(), (Rows{{"a", ""}}));
 }
 
 TEST_F(BindQueueTest, GoneNodeFailsItsJobsAndDestructionAnswersTheRest) {

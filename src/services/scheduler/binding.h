@@ -29,7 +29,7 @@ kube::Done OnExecutor(std::shared_ptr<Executor> executor, std::weak_ptr<int> ali
 struct BindPortHooks {
   // Checks the plan once more and returns the annotations to write; the claim becomes Binding.
   std::function<Result<protocol::Annotations>(const BindJob&)> prepare;
-  std::function<HolderState(const protocol::NodeLock&)> holder;
+  std::function<HolderState(const std::string& node, const protocol::NodeLock&)> holder;
 };
 
 class ApiBindPort final : public BindPort {
@@ -41,7 +41,9 @@ class ApiBindPort final : public BindPort {
   void ReleaseLock(const std::string& node, const LockView& seen, LockDone done) override;
   void ReadLock(const std::string& node, LockDone done) override;
   void PostBinding(const BindJob& job, std::function<void(Result<void>)> done) override;
-  HolderState StateOf(const protocol::NodeLock& lock) override { return hooks_.holder(lock); }
+  HolderState StateOf(const std::string& node, const protocol::NodeLock& lock) override {
+    return hooks_.holder(node, lock);
+  }
 
  private:
   void PatchNode(const std::string& node, std::string body, LockDone done);

@@ -50,6 +50,7 @@ class Cluster {
   // Pods with our resources or a decision of ours; null when unknown.
   const Pod* FindPod(std::string_view uid) const;
   const Pod* FindPod(const PodKey& key) const;
+  const std::unordered_map<std::string, Pod>& pods() const { return pods_; }
   // False while some bound Pod on the node cannot be read: its share is unknown, so nothing new
   // goes there.
   bool SafeNode(std::string_view node) const { return !unreadable_.contains(node); }

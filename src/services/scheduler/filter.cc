@@ -163,6 +163,23 @@ void Service::Impl::AnnotateThenReply(const Pod& pod, FilterAnswer answer,
                       }));
 }
 
+void Service::Impl::AdoptWaiting() {
+  for (const auto& [uid, pod] : cluster->pods()) {
+    if (!pod.unschedulable || !pod.node_name.empty() || pod.deleting || refused.contains(uid)) {
+      continue;
+    }
+    auto request = policy::CompileRequest(pod, options.devices, options.policies);
+    if (!request || !policy::RequestsAnything(*request)) continue;
+    refused[uid] = std::move(*request);
+    requeuer->Inherited(uid, pod.creation_unix);
+  }
+  CapacityChangedEverywhere();
+}
+
+void Service::Impl::CapacityChangedEverywhere() {
+  ledger.ForEachNode([this](const NodeState& node) { requeuer->CapacityChanged(node.name); });
+}
+
 bool Service::Impl::FitsNow(const std::string& uid, const std::string& node) {
   auto it = refused.find(uid);
   const NodeState* candidate = Candidate(node);
@@ -175,7 +192,12 @@ void Service::Impl::Poke(const std::string& uid, uint64_t count) {
   if (pod == nullptr || !options.leader().leading) return;
   ++stats.pokes;
   LOG(kDebug, "waking a pod that would fit now").Kv("pod", pod->key.Text());
-  LabelPod(pod->key, protocol::kRequeueLabel, std::to_string(count));
+  LabelPod(pod->key, protocol::kRequeueLabel, std::to_string(count),
+           [this, uid, creation = pod->creation_unix] {
+             if (!refused.contains(uid)) return;
+             requeuer->Inherited(uid, creation);
+             CapacityChangedEverywhere();
+           });
 }
 
 }  // namespace hami::scheduler

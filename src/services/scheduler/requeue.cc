@@ -1,6 +1,7 @@
 #include "services/scheduler/requeue.h"
 
 #include <algorithm>
+#include <vector>
 
 namespace hami::scheduler {
 namespace {
@@ -20,10 +21,17 @@ Requeuer::~Requeuer() {
 }
 
 void Requeuer::Refused(const std::string& uid, int64_t creation_unix) {
-  auto [it, fresh] = entries_.try_emplace(uid);
-  if (!fresh) return;
-  it->second.creation = creation_unix;
-  order_.insert({creation_unix, uid});
+  Add(uid, creation_unix, false);
+  entries_.at(uid).once = false;
+}
+
+void Requeuer::Inherited(const std::string& uid, int64_t creation_unix) {
+  Add(uid, creation_unix, true);
+}
+
+void Requeuer::Add(const std::string& uid, int64_t creation_unix, bool once) {
+  auto [it, fresh] = entries_.try_emplace(uid, Entry{.creation = creation_unix, .once = once});
+  if (fresh) order_.insert({creation_unix, uid});
 }
 
 void Requeuer::Settled(const std::string& uid) {
@@ -50,6 +58,7 @@ void Requeuer::Sweep() {
   MonoTime now = executor_.clock().Mono();
   int poked = 0;
   bool later = false;
+  std::vector<std::string> done;
   for (const auto& [creation, uid] : order_) {
     Entry& entry = entries_.at(uid);
     bool fits = std::any_of(dirty_.begin(), dirty_.end(),
@@ -62,7 +71,9 @@ void Requeuer::Sweep() {
     entry.next_poke = now + kPerPod;
     ++poked;
     hooks_.poke(uid, ++entry.pokes);
+    if (entry.once) done.push_back(uid);
   }
+  for (const std::string& uid : done) Settled(uid);
   if (later) return Arm(kBetweenFullSweeps);
   dirty_.clear();
 }

@@ -3,6 +3,9 @@
 // Owner and only caller: the state thread. kube-scheduler retries a refused Pod on events that it
 // understands, or after minutes; a changed label on the Pod itself is such an event on every
 // version. Pokes are few: only Pods that fit now, one per Pod in 5 s, 20 per second in all.
+//
+// What this process refused it knows. A Pod that a predecessor refused is inherited: woken once
+// when it would fit, for what else keeps it waiting (CPU, a taint) is not known here.
 #pragma once
 
 #include <functional>
@@ -26,11 +29,13 @@ class Requeuer {
   ~Requeuer();
 
   void Refused(const std::string& uid, int64_t creation_unix);
-  void Settled(const std::string& uid);  // placed, bound or gone
+  void Inherited(const std::string& uid, int64_t creation_unix);  // nothing if known already
+  void Settled(const std::string& uid);                           // placed, bound or gone
   void CapacityChanged(const std::string& node);
   size_t waiting() const { return order_.size(); }
 
  private:
+  void Add(const std::string& uid, int64_t creation_unix, bool once);
   void Arm(Duration after);
   void Sweep();
 
@@ -40,6 +45,7 @@ class Requeuer {
     int64_t creation = 0;
     MonoTime next_poke{};
     uint64_t pokes = 0;
+    bool once = false;
   };
   std::map<std::string, Entry> entries_;
   std::set<std::pair<int64_t, std::string>> order_;  // oldest first

@@ -52,6 +52,20 @@ TEST_F(RequeuerTest, SettledPodsAreLeftAlone) {
   EXPECT_TRUE(poked_.empty());
 }
 
+// A predecessor's refusals are known by the Pod's condition only: CPU may be what it waits for.
+TEST_F(RequeuerTest, InheritedPodIsWokenOnceUnlessRefusedHereToo) {
+  requeuer_.Inherited("a", 1);
+  requeuer_.Inherited("b", 2);
+  fitting_ = {"a", "b"};
+  requeuer_.CapacityChanged("n1");
+  executor_.Advance(1s);
+  EXPECT_EQ(poked_, (std::vector<std::string>{"a", "b"}));
+  requeuer_.Refused("b", 2);
+  requeuer_.CapacityChanged("n1");
+  executor_.Advance(10s);
+  EXPECT_EQ(poked_, (std::vector<std::string>{"a", "b", "b"}));
+}
+
 TEST_F(RequeuerTest, ManyPokesAreSpreadOverTime) {
   for (int i = 0; i < 50; ++i) {
     requeuer_.Refused("u" + std::to_string(i), i);

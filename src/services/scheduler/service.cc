@@ -63,10 +63,13 @@ Service::Impl::Impl(kube::Client& client, EventSink events, ServiceOptions opts)
       std::make_unique<Cluster>(options.devices, options.node_selector, ledger, std::move(on));
   bind_port = std::make_unique<ApiBindPort>(
       api, thread,
-      BindPortHooks{.prepare = [this](const BindJob& job) { return Prepare(job); },
-                    .holder = [this](const protocol::NodeLock& lock) { return StateOf(lock); }});
-  bind_queue = std::make_unique<BindQueue>(state, *bind_port,
-                                           BindQueueOptions{.lock_timeout = options.lock_timeout});
+      BindPortHooks{
+          .prepare = [this](const BindJob& job) { return Prepare(job); },
+          .holder = [this](const std::string& node,
+                           const protocol::NodeLock& lock) { return StateOf(node, lock); }});
+  bind_queue = std::make_unique<BindQueue>(
+      state, *bind_port,
+      BindQueueOptions{.lock_timeout = options.lock_timeout, .moved_after = kBindingTimeout});
   requeuer = std::make_unique<Requeuer>(
       state,
       RequeuerHooks{.fits_now = [this](const std::string& uid,
@@ -137,7 +140,10 @@ void Service::Impl::RunHeld() {
 }
 
 void Service::Impl::Housekeeping() {
-  WorthWaiting(WhyNot());  // an obstacle's age does not wait for somebody to ask
+  Obstacle obstacle = WhyNot();
+  WorthWaiting(obstacle);  // an obstacle's age does not wait for somebody to ask
+  if (obstacle.text.empty() && !deciding) AdoptWaiting();
+  deciding = obstacle.text.empty();
   for (const std::string& node : ledger.Expire(state.clock().Mono())) {
     ++stats.expired;
     requeuer->CapacityChanged(node);

@@ -40,6 +40,9 @@ struct Service::Impl {
   const NodeState* Candidate(const std::string& node) const;
   // The Pod was placed, is bound or gone: no longer one of those that were refused.
   void NoLongerWaits(const std::string& uid);
+  // This replica decides from now on: Pods that a predecessor refused are its to wake.
+  void AdoptWaiting();
+  void CapacityChangedEverywhere();
   bool FitsNow(const std::string& uid, const std::string& node);
   void Poke(const std::string& uid, uint64_t count);
 
@@ -51,8 +54,10 @@ struct Service::Impl {
   // As the watch shows the Pod, or as far as /bind names it.
   Pod PodOf(const std::string& uid, const PodKey& key) const;
   void BindDone(const BindJob& job, Result<void> result, MonoTime started);
-  HolderState StateOf(const protocol::NodeLock& lock) const;
-  void LabelPod(const PodKey& pod, std::string_view key, const std::string& value);
+  HolderState StateOf(const std::string& node, const protocol::NodeLock& lock) const;
+  // `failed` is called on the state thread.
+  void LabelPod(const PodKey& pod, std::string_view key, const std::string& value,
+                Task failed = nullptr);
 
   // service.cc
   // Why this replica may not decide now.
@@ -82,6 +87,7 @@ struct Service::Impl {
   std::vector<Task> held;
   Executor::TimerId held_timer = 0;
   std::optional<MonoTime> obstructed_since;
+  bool deciding = false;  // without an obstacle when it was last looked at
   bool stopping = false;
   std::unique_ptr<Cluster> cluster;
   std::unique_ptr<ApiBindPort> bind_port;

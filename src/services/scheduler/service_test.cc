@@ -182,18 +182,54 @@ TEST_F(ServiceTest, SharesAreFreeWhenContainersEndedNotAtTheDeletionMark) {
   EXPECT_EQ(ToJson(*Find(Filter("third"), {"NodeNames"})), R"(["n1"])");
 }
 
+constexpr char kUnschedulable[] =
+    R"({"status":{"conditions":[{"type":"PodScheduled","status":"False","reason":"Unschedulable"}]}})";
+
+bool IsPoke(const fake::LoggedRequest& r) {
+  return r.method == "PATCH" && r.path.ends_with("/third") &&
+         r.body.find("hami.io/requeue") != std::string::npos;
+}
+
 TEST_F(ServiceTest, WaitingPodIsWokenWhenCapacityComesFree) {
   Place("first", "40960");
   Place("second", "40960");
   AddPod("third", "40960");
   Filter("third");
   server_.Delete(PathOf("first"));
-  server_.AwaitRequests(
-      [](const fake::LoggedRequest& r) {
-        return r.method == "PATCH" && r.path.ends_with("/third") &&
-               r.body.find("hami.io/requeue") != std::string::npos;
-      },
-      1);
+  server_.AwaitRequests(IsPoke, 1);
+}
+
+// A Pod refused by a scheduler that was killed is known to nobody; kube-scheduler would look again
+// after a minute.
+TEST_F(ServiceTest, PodRefusedBeforeARestartIsWokenToo) {
+  Place("first", "40960");
+  Place("second", "40960");
+  AddPod("third", "40960");
+  Filter("third");
+  server_.Patch(PathOf("third"), kUnschedulable);
+  Restart();
+  server_.Delete(PathOf("first"));
+  server_.AwaitRequests(IsPoke, 1);
+}
+
+TEST_F(ServiceTest, PodRefusedBeforeARestartIsWokenWhenRoomCameMeanwhile) {
+  Place("first", "40960");
+  Place("second", "40960");
+  AddPod("third", "40960");
+  Filter("third");
+  server_.Patch(PathOf("third"), kUnschedulable);
+  service_.reset();
+  server_.Delete(PathOf("first"));
+  Start();
+  server_.AwaitRequests(IsPoke, 1);
+}
+
+TEST_F(ServiceTest, WakingThatFailsIsTriedAgain) {
+  AddPod("third", "40960");
+  server_.Patch(PathOf("third"), kUnschedulable);
+  server_.Inject({.match = IsPoke, .status = 403, .reason = "Forbidden"});
+  Restart();
+  server_.AwaitRequests(IsPoke, 2);
 }
 
 TEST_F(ServiceTest, LedgerIsRebuiltFromBoundPodsAfterARestart) {
@@ -283,6 +319,20 @@ TEST_F(ServiceTest, LockOfAPodWhoseContainersRunDoesNotHoldTheNodeUp) {
   server_.Patch(PathOf("first"), R"({"status":{"phase":"Running","containerStatuses":[)"
                                  R"({"name":"c","started":true,"state":{"running":{}}}]}})");
   EXPECT_EQ(bind.get(), "");
+}
+
+// A scheduler that died between lock and Binding; its successor bound the Pod to another node.
+TEST_F(ServiceTest, LockOfAPodThatIsOnAnotherNodeIsReleasedAtOnce) {
+  AddNode("n2");
+  AddPod("first");
+  server_.Patch(PathOf("first"), R"({"spec":{"nodeName":"n2"}})");
+  server_.Patch("/api/v1/nodes/n1",
+                R"({"metadata":{"annotations":{"hami.io/mutex.lock":")" +
+                    protocol::FormatNodeLock(SystemClock().Now(), {"default", "first"}) +
+                    R"("}}})");
+  std::string uid = AddPod("second");
+  Filter("second");
+  EXPECT_EQ(Bind("second", uid), "");
 }
 
 // Trap 3030: anybody could free a victim's reservation by naming its uid.

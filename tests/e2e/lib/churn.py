@@ -127,6 +127,7 @@ class Churn:
         """kills: {kind: how often}; the order is random, by the seed."""
         self.t, self.rng, self.cluster = t, random.Random(seed), t.cluster
         self.kills, self.killed = kills, collections.Counter()
+        self.blows = []  # (when, kind), by the monotonic clock
         self.workload = Workload(t, random.Random(seed + 1), at_once)
         self.scheduler_killed = 0.0
 
@@ -147,6 +148,7 @@ class Churn:
         return []
 
     def kill(self, kind):
+        self.blows.append((time.monotonic(), kind))
         if kind == "kubelet":
             node = self.rng.randint(1, self.cluster.nodes)
             self.cluster.restart("--kill", f"kubelet@{node}")
@@ -263,6 +265,18 @@ class Churn:
                 nudge = {"metadata": {"annotations": {"hami.test/nudged": str(time.monotonic())}}}
                 t.kube.patch(t.path("replicasets", item["metadata"]["name"]), json.dumps(nudge))
 
+    def story(self, h, end):
+        """Why that Pod waited so long: the kills meanwhile and what kube-scheduler said of it, in seconds since it was
+        created."""
+        kills = [f"{at - h.created:.1f} {kind}" for at, kind in self.blows if h.created - 20 < at < end]
+        field = f"?fieldSelector=involvedObject.uid={h.uid}"
+        said = [
+            f"{e.get('firstTimestamp') or e.get('eventTime')} to {e.get('lastTimestamp')} x{e.get('count', 1)} "
+            f"{e['reason']}: {e['message'][:300]}"
+            for e in self.t.kube.items(self.t.path("events") + field)
+        ]
+        return {"pod": h.key, "waited_s": round(end - h.created, 1), "kills": kills, "events": said}
+
     def judge(self):
         t, now = self.t, time.monotonic()
         histories = t.checker.of(t.ns)
@@ -289,6 +303,10 @@ class Churn:
             jobs=self.workload.jobs,
             longest_wait_for_a_card_s=round(max(binding), 2),
             longest_start_s=round(max(starting), 2),
+            longest_waits=[
+                self.story(h, h.bound or h.gone or now)
+                for h in sorted(histories, key=lambda h: h.created - (h.bound or h.gone or now))[:3]
+            ],
             median_wait_for_a_card_s=round(sorted(binding)[len(binding) // 2], 2),
             median_start_s=round(sorted(starting)[len(starting) // 2], 2),
             unexpected_admission_errors=len(refused),
