@@ -14,7 +14,8 @@ namespace hami::limiter::core {
 
 class Bucket {
  public:
-  // How much wall time an idle container is credited for: covers late wake-ups.
+  // How much wall time an idle container is credited for: covers late wake-ups. Feedback allows
+  // more while it has to.
   static constexpr int64_t kCreditNs = 100'000'000;
   // The deepest debt, in device time: bounds what a wrong estimate can cost.
   static constexpr int64_t kDebtNs = 20'000'000'000;
@@ -22,8 +23,8 @@ class Bucket {
   // An empty bucket is waited for until it holds this much wall time again: fewer wake-ups.
   static constexpr uint64_t kQuantumNs = 2'000'000;
 
-  explicit Bucket(HamiExtDevice& device)
-      : tokens_(device.core_tokens), refilled_(device.core_refill_ns) {}
+  explicit Bucket(HamiExtDevice& device, int64_t credit_ns = kCreditNs)
+      : tokens_(device.core_tokens), refilled_(device.core_refill_ns), credit_ns_(credit_ns) {}
 
   int64_t tokens() const { return tokens_.load(std::memory_order_relaxed); }
 
@@ -71,7 +72,7 @@ class Bucket {
   static constexpr uint64_t kLongestNs = 4'000'000'000'000;  // keeps the product below 2^63
 
   void Fill(int64_t ns, uint32_t percent) {
-    const int64_t most = kCreditNs * percent / 100;
+    const int64_t most = credit_ns_ * percent / 100;
     int64_t seen = tokens();
     int64_t full = 0;
     do {
@@ -88,6 +89,7 @@ class Bucket {
 
   std::atomic_ref<int64_t> tokens_;
   std::atomic_ref<uint64_t> refilled_;
+  int64_t credit_ns_;
 };
 
 }  // namespace hami::limiter::core

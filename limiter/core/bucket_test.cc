@@ -74,6 +74,18 @@ TEST(BucketTest, IdleTimeIsCreditedForATenthOfASecondAtMost) {
   EXPECT_NEAR(run.SharePercent(from, before), 55, 0.5);
 }
 
+TEST(BucketTest, MoreIsCreditedWhereAllowed) {
+  HamiExtDevice words{};
+  constexpr int64_t kCredit = 200'000'000;
+  Bucket bucket(words, kCredit);
+  bucket.Refill(1, 50);
+  bucket.Refill(10'000'000'000, 50);
+  EXPECT_EQ(bucket.tokens(), kCredit / 2);
+  bucket.Spend(kCredit / 2);
+  Bucket(words).Refill(20'000'000'000, 50);
+  EXPECT_EQ(bucket.tokens(), Bucket::kCreditNs / 2);
+}
+
 TEST(BucketTest, DebtIsPaidInFull) {
   HamiExtDevice device = {};
   Bucket bucket(device);

@@ -35,7 +35,7 @@ void Function::Meet(uint64_t ns, uint64_t before_ns, uint64_t estimate_ns) {
     return apart <= estimate_ns / 32 + 1000;
   };
   if (!is_about(before_ns)) met_ = 0;
-  met_ = static_cast<uint16_t>(met_ << 1 | (is_about(ns) ? 1 : 0));
+  met_ = met_ << 1 | (is_about(ns) ? 1u : 0u);
   const uint32_t but_one = met_ & (met_ - 1u), but_two = but_one & (but_one - 1);
   steady_.store(but_two != 0, std::memory_order_relaxed);
 }

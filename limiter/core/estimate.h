@@ -66,7 +66,7 @@ class Function {
     // Launches of the last seconds that were charged by `before_ns` or more; 0: it is not shorter.
     uint64_t overcharged = 0;
   };
-  // Whether three of the last 16 samples were about the estimate.
+  // Whether three of the last 32 samples were about the estimate.
   bool steady() const { return steady_.load(std::memory_order_relaxed); }
 
   // Takes a sample in. `confirmed`: the estimate is not too short, so it is not forgotten.
@@ -85,7 +85,7 @@ class Function {
 
   static constexpr uint32_t kGroups = 8, kGroupSize = 8;
   static constexpr uint64_t kSecondNs = 1'000'000'000, kGroupNs = kSecondNs;
-  static constexpr uint64_t kLongestCompanionNs = 20'000'000, kCompanionEveryNs = 100'000'000;
+  static constexpr uint64_t kLongestCompanionNs = 40'000'000, kCompanionEveryNs = 100'000'000;
   static constexpr uint64_t kCompanionNs = 100'000;
 
   std::atomic<uint64_t> key_{0};
@@ -102,7 +102,7 @@ class Function {
   std::atomic<uint8_t> learning_{0};
   uint8_t group_ = 0;  // the rest: by the thread that holds learning_
   uint8_t in_group_ = 0;
-  uint16_t met_ = 0;      // bit i: the i-th last sample was about the estimate
+  uint32_t met_ = 0;      // bit i: the i-th last sample was about the estimate
   uint32_t counted_ = 0;  // launches_ as CountRecent saw it
   uint64_t recent_ = 0;   // launches charged by this estimate or a longer one
   uint64_t aged_ns_ = 0;  // when recent_ was aged

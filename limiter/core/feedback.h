@@ -3,14 +3,22 @@
 //
 // Both are averaged over some seconds, because NVML gives whole percents of about one second. k
 // goes half of the way each time, all of it when the two are far apart, none while they agree
-// within half a point, and back to 1 when the estimates by themselves do. What half a point hides
-// in each of many processes shows in their sum: while that is off the container's limit, k follows
-// what NVML shows. Estimates that several samples have met are believed where NVML is not far off.
+// within half a point, and back to 1 when the estimates by themselves do. Estimates that several
+// samples have met are believed where NVML is not far off.
+//
+// What half a point hides in each of many processes shows in their sum. While that is off the
+// container's limit, k follows what NVML shows of the process, and is moved by what the sum is off:
+// up as far as 1 if it is above, down a little below what the process shows if it is below.
+//
+// A program that queues work and waits for it loses what its container is given meanwhile, beyond
+// the bucket's credit. Beside a busy neighbour that is more than an idle container may keep: while
+// the sum stays below the limit though launches wait, the credit grows.
 //
 // What was charged too much in the last seconds is given back as well, as far as the container owes
 // it: the first samples of long kernels, lengthened by others, would else stop it for long.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 namespace hami::limiter::core {
@@ -23,7 +31,9 @@ struct Period {
   int64_t steady_ns = 0;  // of that: by estimates that several samples have met
   uint64_t launches = 0;
   int missing_percent = 0;  // that NVML shows the container below its limit while launches waited
-  uint64_t debt_ns = 0;     // device time that the container owes, and may be forgiven
+  unsigned limit_percent = 0;
+  unsigned members = 0;  // processes of the container; 0: no launch waited
+  uint64_t debt_ns = 0;  // device time that the container owes, and may be forgiven
 };
 
 class Feedback {
@@ -31,17 +41,21 @@ class Feedback {
   static constexpr uint32_t kOne = 65536;
   static constexpr uint32_t kLeast = kOne / 32, kMost = kOne * 8;
 
+  static constexpr uint32_t kLeastCredit = 100, kMostCredit = 200;
+
   struct Correction {
-    uint32_t k = kOne;          // in 1/65536
-    uint64_t give_back_ns = 0;  // that was charged too much, of the debt
+    uint32_t k = kOne;                  // in 1/65536
+    uint64_t give_back_ns = 0;          // that was charged too much, of the debt
+    uint32_t credit_ms = kLeastCredit;  // wall time that a container without launches keeps
   };
 
   // One period, the percent that NVML showed in it, and the k that was in force.
   Correction Add(uint32_t k, uint32_t measured_percent, const Period& period) {
-    if (!Average(k, measured_percent, period)) return {k};
+    if (!Average(k, measured_percent, period)) return {k, 0, credit_ms_};
     const uint64_t elapsed_ms = period.elapsed_ns / 1'000'000;
     const uint64_t excess = TakeExcess(period.debt_ns * 100 / elapsed_ms);
-    return {Next(k), excess * elapsed_ms / 100};
+    MoveCredit();
+    return {FollowSum(k, Next(k), period), excess * elapsed_ms / 100, credit_ms_};
   }
   // What ran is no longer what was averaged.
   void Restart() { *this = Feedback(); }
@@ -52,6 +66,8 @@ class Feedback {
   static constexpr uint64_t kEnough = 1'500'000;  // two periods
   static constexpr uint64_t kFar = 4;             // points
   static constexpr uint64_t kMostNoise = 5'000'000;
+  static constexpr int kMostMissing = 10;  // points: the first seconds are not remembered for long
+  static constexpr uint32_t kCreditStep = 50;
   static uint64_t Aged(uint64_t sum) { return sum - sum / 4; }
 
   uint32_t Next(uint32_t k) const {
@@ -75,13 +91,40 @@ class Feedback {
     } else {
       return k;
     }
-    if (EstimatesAreSteady() && wanted >= kOne * 2 / 3 && wanted <= kOne * 3 / 2) return kOne;
+    if (steady_ && wanted >= kOne * 2 / 3 && wanted <= kOne * 3 / 2) return kOne;
     wanted = wanted < kLeast ? kLeast : wanted > kMost ? kMost : wanted;
     const bool known = charged > measured_ ? below : above;
     if (known || apart > kFar * weight_ || apart > charged / 2) {
       return static_cast<uint32_t>(wanted);
     }
     return static_cast<uint32_t>((k + wanted) / 2);
+  }
+
+  // `next` is what this process alone makes of k.
+  uint32_t FollowSum(uint32_t k, uint32_t next, const Period& period) {
+    const auto limit = static_cast<int64_t>(period.limit_percent * weight_);
+    const auto weight = static_cast<int64_t>(weight_);
+    if (period.members == 0 || limit == 0) return next;
+    const int64_t shown = limit - missing_;
+    if (ContainerIsAbove()) {
+      const int64_t raised = k * shown / limit;
+      return next >= kOne || raised <= next
+                 ? next
+                 : static_cast<uint32_t>(std::min<int64_t>(raised, kOne));
+    }
+    if (period.members == 1 || missing_ <= weight || next < k || steady_) return next;
+    const auto own = static_cast<int64_t>(measured_ * kOne / raw_ * 19 / 20);
+    int64_t lowered = next - next * ((missing_ - weight / 2) * 7 / 10) / limit;
+    lowered = std::max({lowered, int64_t{next} * 17 / 20, own});
+    if (lowered >= next) return next;
+    missing_ -= (next - lowered) * shown / next;
+    return static_cast<uint32_t>(lowered);
+  }
+
+  void MoveCredit() {
+    if (missing_ > static_cast<int64_t>(weight_)) credit_ms_ += kCreditStep;
+    if (ContainerIsAbove()) credit_ms_ -= kCreditStep;
+    credit_ms_ = std::clamp(credit_ms_, kLeastCredit, kMostCredit);
   }
 
   // What was charged beyond what NVML shows, as far as it can be told; `most` at the utmost.
@@ -99,12 +142,13 @@ class Feedback {
     const auto elapsed_ms = static_cast<int64_t>(period.elapsed_ns / 1'000'000);
     if (elapsed_ms == 0) return false;
     measured_ = Aged(measured_) + uint64_t{measured_percent} * 1'000'000;
-    missing_ += period.missing_percent * int64_t{1'000'000} - missing_ / 4;
+    const int64_t missing =
+        int64_t{1'000'000} * std::clamp(period.missing_percent, -kMostMissing, kMostMissing);
+    missing_ += missing - missing_ / 4;
     const int64_t now = period.raw_ns * 100 / elapsed_ms;
     const int64_t raw = static_cast<int64_t>(Aged(raw_)) + now;
     charged_ += now * int64_t{k} / int64_t{kOne} - charged_ / 4;
-    steady_ = Aged(steady_);
-    if (period.steady_ns > 0) steady_ += static_cast<uint64_t>(period.steady_ns * 100 / elapsed_ms);
+    steady_ = now > 0 && period.steady_ns * 10 >= period.raw_ns * 9;
     const int64_t before = weight_ == 0 ? now : last_raw_;
     swing_ = Aged(swing_) + static_cast<uint64_t>(now > before ? now - before : before - now);
     last_raw_ = now;
@@ -125,8 +169,6 @@ class Feedback {
   // swings by more than that from period to period is rounded up as often as down.
   uint64_t HalfPoint() const { return swing_ > weight_ ? weight_ / 8 : weight_ / 2; }
 
-  bool EstimatesAreSteady() const { return steady_ * 10 >= raw_ * 9; }
-
   // Sums err less than their parts, whose errors go both ways. Above the limit it counts sooner.
   bool ContainerIsBelow() const { return missing_ > static_cast<int64_t>(weight_ / 2); }
   bool ContainerIsAbove() const { return -missing_ > static_cast<int64_t>(weight_ / 4); }
@@ -138,8 +180,10 @@ class Feedback {
   }
 
   uint64_t measured_ = 0, raw_ = 0, swing_ = 0, weight_ = 0;  // percent and periods, in millionths
-  uint64_t noise_ = 0, launches_ = 0, steady_ = 0;            // of a launch; in 1/1024
+  uint64_t noise_ = 0, launches_ = 0;                         // of a launch; in 1/1024
   int64_t last_raw_ = 0, missing_ = 0, charged_ = 0;
+  uint32_t credit_ms_ = kLeastCredit;
+  bool steady_ = false;  // what was launched in the last period was charged by steady estimates
 };
 
 }  // namespace hami::limiter::core

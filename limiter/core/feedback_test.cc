@@ -231,6 +231,74 @@ TEST(FeedbackTest, EstimatesThatSeveralSamplesMetAreBelieved) {
   EXPECT_LT(k, Feedback::kOne / 2);
 }
 
+// One of the container's processes: NVML shows `measured` of it, `raw` percent were launched, and
+// the sum of all is `missing` points below the limit of 90.
+uint32_t OneOfMany(Feedback& feedback, uint32_t k, uint32_t measured, int64_t raw, int missing,
+                   bool steady = false) {
+  const int64_t raw_ns = raw * int64_t{kSecond} / 100;
+  return feedback
+      .Add(k, measured,
+           {.elapsed_ns = kSecond,
+            .raw_ns = raw_ns,
+            .steady_ns = steady ? raw_ns : 0,
+            .launches = 20,
+            .missing_percent = missing,
+            .limit_percent = 90,
+            .members = 8})
+      .k;
+}
+
+// What each of eight is charged too much is nothing that could be seen in one of them.
+TEST(FeedbackTest, ManyThatAreTogetherBelowTheLimitAreLoweredALittle) {
+  for (const bool steady : {false, true}) {
+    Feedback feedback;
+    uint32_t k = Feedback::kOne;
+    for (int second = 0; second < 10; ++second) k = OneOfMany(feedback, k, 10, 10, 5, steady);
+    EXPECT_EQ(k == Feedback::kOne, steady);
+    EXPECT_GT(k, Feedback::kOne * 94 / 100);  // no further below what NVML shows of it
+  }
+}
+
+TEST(FeedbackTest, ManyThatAreTogetherAboveTheLimitAreRaisedByThatAtOnce) {
+  Feedback feedback;
+  uint32_t k = Feedback::kOne / 4;
+  k = OneOfMany(feedback, k, 10, 40, -9);
+  EXPECT_EQ(k, Feedback::kOne / 4);  // one period is not enough
+  k = OneOfMany(feedback, k, 10, 40, -9);
+  EXPECT_NEAR(k, kOne / 4 * 1.1, 10);
+}
+
+// The sum was far below the limit while the first samples were bad.
+TEST(FeedbackTest, WhatWasMissingInTheFirstSecondsDoesNotHideAnExcess) {
+  Feedback feedback;
+  uint32_t k = Feedback::kOne / 4;
+  for (int second = 0; second < 2; ++second) k = OneOfMany(feedback, k, 3, 12, 85);
+  for (int second = 0; second < 4; ++second) k = OneOfMany(feedback, k, 10, 40, -9);
+  const uint32_t before = k;
+  EXPECT_GT(OneOfMany(feedback, k, 10, 40, -9), before);
+}
+
+TEST(FeedbackTest, CreditGrowsWhileLaunchesWaitBelowTheLimitAndNoLonger) {
+  Feedback feedback;
+  const auto credit = [&](int missing) {
+    return feedback
+        .Add(Feedback::kOne, 80,
+             {.elapsed_ns = kSecond,
+              .raw_ns = kSecond * 4 / 5,
+              .launches = 800,
+              .missing_percent = missing,
+              .limit_percent = 90,
+              .members = 1})
+        .credit_ms;
+  };
+  EXPECT_EQ(credit(10), Feedback::kLeastCredit);
+  EXPECT_GT(credit(10), Feedback::kLeastCredit);
+  for (int second = 0; second < 10; ++second) EXPECT_LE(credit(10), Feedback::kMostCredit);
+  EXPECT_EQ(credit(0), Feedback::kMostCredit);
+  for (int second = 0; second < 20; ++second) credit(-3);
+  EXPECT_EQ(credit(-3), Feedback::kLeastCredit);
+}
+
 TEST(FeedbackTest, NothingChargedMovesNothing) {
   Feedback feedback;
   for (int i = 0; i < 10; ++i) EXPECT_EQ(Add(feedback, Feedback::kOne, 50, 0), Feedback::kOne);

@@ -133,6 +133,11 @@ bool Governor::Engaged(unsigned device, uint32_t percent) {
   return engaged;
 }
 
+int64_t Governor::CreditNs(unsigned device) const {
+  const int64_t ms = credit_ms_[device].load(std::memory_order_relaxed);
+  return ms == 0 ? Bucket::kCreditNs : ms * 1'000'000;
+}
+
 void Governor::Price(Charge& charge) const {
   charge.estimate_ns = charge.function->estimate_ns();
   uint64_t ns = charge.estimate_ns;
@@ -195,7 +200,7 @@ Charge Governor::Admit(unsigned device, uint32_t percent, Function& function, ui
   for (uint32_t changes = LoadWord<uint32_t>(Wake(own));;
        percent = own.limits().CorePercent(device)) {
     if (!Engaged(device, percent)) return charge;
-    Bucket bucket(words);
+    Bucket bucket(words, CreditNs(device));
     const auto spend = [&] {
       return bucket.tokens() > 0 && HasTurn(charge, began) && bucket.TrySpend(charge.cost());
     };

@@ -77,6 +77,11 @@ class Governor {
   }
   uint64_t Corrected(unsigned device, uint64_t ns) const { return ns * correction(device) >> 16; }
 
+  // Wall time that the container keeps of what came in while it launched nothing.
+  void SetCredit(unsigned device, uint32_t ms) {
+    credit_ms_[device].store(ms, std::memory_order_relaxed);
+  }
+
   // Whether a launch waited for time on a card since the last call.
   bool TakeWaited(unsigned device) {
     return waited_[device].exchange(false, std::memory_order_relaxed);
@@ -98,6 +103,7 @@ class Governor {
  private:
   static constexpr uint32_t kOne = 65536;
 
+  int64_t CreditNs(unsigned device) const;
   void BeginGuess(Charge& charge, uint64_t context);
   void Price(Charge& charge) const;
   bool HasTurn(const Charge& charge, uint64_t began_ns);
@@ -119,7 +125,8 @@ class Governor {
   std::atomic<uint32_t> correction_[HAMI_EXT_DEVICES];  // 0 stands for 1
   std::atomic<uint64_t> raw_ns_[HAMI_EXT_DEVICES];
   std::atomic<uint64_t> steady_ns_[HAMI_EXT_DEVICES];
-  std::atomic<uint64_t> turn_ns_[HAMI_EXT_DEVICES];  // when this process's turn ends; 0: not its
+  std::atomic<uint64_t> turn_ns_[HAMI_EXT_DEVICES];    // when this process's turn ends; 0: not its
+  std::atomic<uint32_t> credit_ms_[HAMI_EXT_DEVICES];  // 0: as the bucket has it
   std::atomic<bool> confirmed_[HAMI_EXT_DEVICES];
   std::atomic<bool> waited_[HAMI_EXT_DEVICES];
   std::atomic<uint32_t> in_force_[HAMI_EXT_DEVICES];  // percent of the last launch, 0 = none held

@@ -64,15 +64,20 @@ bool PidIsOurs(Attachment& own, unsigned device) {
   return shown != 0 && apart <= (uint64_t{64} << 20) + booked / 8;
 }
 
-// What the container's processes used together: by NVML, or for one that it does not list, by the
-// process's own account.
-int PercentOfAll(Attachment& own, unsigned device, const nvml::Utilization& shown) {
-  unsigned sum = 0;
+// What the container's processes used together, and how many they are: by NVML, or for one that it
+// does not list, by the process's own account.
+struct Together {
+  unsigned percent = 0, members = 0;
+};
+
+Together UsedTogether(Attachment& own, unsigned device, const nvml::Utilization& shown) {
+  Together all;
   region::ForEachMember(own.region(), own.self(), device, [&](const region::Member& member) {
     const uint32_t pid = member.host_pid != 0 ? member.host_pid : member.pid;
-    sum += shown.Of(pid).value_or(member.sm_percent);
+    all.percent += shown.Of(pid).value_or(member.sm_percent);
+    ++all.members;
   });
-  return static_cast<int>(sum);
+  return all;
 }
 
 // What NVML shows of this process: nothing is 0, unless what was launched may not have been reached
@@ -95,12 +100,16 @@ void Compare(Attachment& own, unsigned device, Card& card, Period period, bool w
   if (!own_percent) return card.feedback.Restart();
   const uint32_t percent = own.limits().CorePercent(device);
   if (waited) {
-    period.missing_percent = static_cast<int>(percent) - PercentOfAll(own, device, *shown);
+    const Together all = UsedTogether(own, device, *shown);
+    period.missing_percent = static_cast<int>(percent) - static_cast<int>(all.percent);
+    period.members = all.members;
   }
+  period.limit_percent = percent;
   period.debt_ns = Governor::Debt(device, percent);
   const uint32_t k = governor.correction(device);
   const Feedback::Correction correction = card.feedback.Add(k, *own_percent, period);
   governor.Correct(device, k, correction.k);
+  governor.SetCredit(device, correction.credit_ms);
   governor.GiveBack(device, correction.give_back_ns);
   governor.Confirm(device, card.feedback.confirms());
 }
@@ -130,7 +139,10 @@ bool Publish(Card (&cards)[HAMI_EXT_DEVICES], uint64_t elapsed_ns, bool nvml_is_
     card.raw_ns = raw_ns;
     card.steady_ns = steady_ns;
     const bool waited = Governor::Own().TakeWaited(d);
-    if (period.launches == 0 && !waited) continue;
+    if (period.launches == 0 && !waited) {
+      Governor::Own().SetCredit(d, 0);
+      continue;
+    }
     active = true;
     if (elapsed_ns != 0 && nvml_is_open) Compare(own, d, card, period, waited);
   }

@@ -66,6 +66,7 @@ struct World::Process {
       static_cast<Functions*>(calloc(1, sizeof(Functions))), &free};
   Feedback feedback;
   uint32_t k = Feedback::kOne;
+  int64_t credit_ns = Bucket::kCreditNs;
   uint64_t raw_ns = 0, steady_ns = 0, busy_ns = 0, launches = 0;
   uint64_t seen_raw_ns = 0, seen_steady_ns = 0, seen_busy_ns = 0, seen_launches = 0, looked_ns = 0;
   unsigned published_percent = 0;
@@ -216,7 +217,7 @@ uint64_t World::Execute(Thread& thread, uint64_t duration_ns) {
 bool World::Admit(Thread& thread, Function& function) {
   Process& process = *thread.process;
   Container& container = *process.container;
-  Bucket bucket(container.words);
+  Bucket bucket(container.words, process.credit_ns);
   const uint64_t known = function.estimate_ns();
   if ((known == 0 || known >= kLongNs) && !process.pending.empty()) Harvest(process);
   if (!thread.asked) {
@@ -331,7 +332,10 @@ void World::Look(Process& process) {
   process.published_percent = static_cast<unsigned>(
       std::clamp<int64_t>(grown * 100 / static_cast<int64_t>(period.elapsed_ns), 0, 100));
   At(now_ns_ + kSecond + 2 * kWakeNs + Noise(kWakeNoiseNs), &process, nullptr);
-  if (period.launches == 0 && !waited) return;
+  if (period.launches == 0 && !waited) {
+    process.credit_ns = Bucket::kCreditNs;
+    return;
+  }
   process.confirmed = false;
   int percent = process.Percent(now_ns_, period.elapsed_ns);
   if (percent < 0 && !process.pending.empty()) return process.feedback.Restart();
@@ -341,12 +345,17 @@ void World::Look(Process& process) {
     const int one = other->Percent(now_ns_, period.elapsed_ns);
     shown += one < 0 ? static_cast<int64_t>(other->published_percent) : one;
   }
-  if (waited) period.missing_percent = static_cast<int>(limit - shown);
+  if (waited) {
+    period.missing_percent = static_cast<int>(limit - shown);
+    period.members = static_cast<unsigned>(container.processes.size());
+  }
+  period.limit_percent = static_cast<unsigned>(limit);
   const int64_t passing = static_cast<int64_t>(kPassingDebtNs) * limit / 100;
   const int64_t debt = -Bucket(container.words).tokens() - passing;
   period.debt_ns = debt > 0 ? static_cast<uint64_t>(debt) : 0;
   const auto correction = process.feedback.Add(process.k, static_cast<uint32_t>(percent), period);
   process.k = correction.k;
+  process.credit_ns = int64_t{correction.credit_ms} * static_cast<int64_t>(kMs);
   process.busy_ns -= correction.give_back_ns;
   Bucket(container.words)
       .GiveBack(static_cast<int64_t>(correction.give_back_ns), static_cast<uint32_t>(limit));
