@@ -20,6 +20,8 @@ constexpr uint64_t kLongestNapNs = 1'000'000;
 // How long for books that others blur: they finish an operation, or give back a dead one's slot.
 // They may be stopped, and a child that the dead one left behind keeps the slot while it lives.
 constexpr uint64_t kBlurWaitNs = 20'000'000;
+// A container that starts again finds what the one before it used, until that is known to be dead.
+constexpr uint64_t kUnknownWaitNs = region::Slots::kUnknownGraceNs + 500'000'000;
 
 constexpr uint64_t kLinesAtOnce = 32;
 
@@ -55,6 +57,14 @@ bool Relieve(unsigned device) {
   return relieve != nullptr && relieve(device);
 }
 
+// Whether others' bytes that will be gone soon are all that stands in the way.
+bool IsWorthWaiting(Attachment& own, const Request& request, uint64_t waited, uint64_t blurred) {
+  const unsigned device = request.device;
+  return (waited < kBlurWaitNs && WouldFitWithout(own, request, blurred)) ||
+         (waited < LongestWaitNs(request) && WouldFitWithout(own, request, own.InFlight(device))) ||
+         (waited < kUnknownWaitNs && WouldFitWithout(own, request, own.Unknown(device)));
+}
+
 // Tries `attempt` until it succeeds, or nothing is left that could make room.
 template <class Attempt>
 bool WithEveryRelief(Attachment& own, const Request& request, Attempt attempt) {
@@ -65,11 +75,7 @@ bool WithEveryRelief(Attachment& own, const Request& request, Attempt attempt) {
     if (attempt()) return true;
     if (Relieve(request.device) && attempt()) return true;
     const uint64_t waited = sys::NowNs(CLOCK_MONOTONIC) - start;
-    const uint64_t longest = LongestWaitNs(request);
-    const bool wait =
-        (waited < kBlurWaitNs && WouldFitWithout(own, request, blurred)) ||
-        (waited < longest && WouldFitWithout(own, request, own.InFlight(request.device)));
-    if (!wait) return attempt();
+    if (!IsWorthWaiting(own, request, waited, blurred)) return attempt();
     sys::SleepNs(nap_ns);
     nap_ns = nap_ns * 2 < kLongestNapNs ? nap_ns * 2 : kLongestNapNs;
   }

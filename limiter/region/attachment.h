@@ -64,6 +64,10 @@ class Attachment {
   }
   // Bytes of operations that processes have begun and are about to finish.
   uint64_t InFlight(unsigned device);
+  // Bytes of processes that are most likely dead, which shows within kUnknownGraceNs.
+  uint64_t Unknown(unsigned device) {
+    return slots_.BytesOfTheUnknown(slot_.load(std::memory_order_relaxed), device);
+  }
 
   // For the child of a fork: forgets slot and lock of the parent; the mapping stays.
   void AfterFork();

@@ -78,7 +78,7 @@ unsigned Slots::Reap(int own, uint64_t boot_ns) {
   return reaped;
 }
 
-uint64_t Slots::BytesOfTheDead(int own, unsigned device) const {
+uint64_t Slots::BytesNotAlive(int own, unsigned device, bool known_dead) const {
   uint64_t sum = 0;
   const unsigned count = Count();
   for (unsigned i = 0; i < count; ++i) {
@@ -86,7 +86,9 @@ uint64_t Slots::BytesOfTheDead(int own, unsigned device) const {
     if (static_cast<int>(i) == own || Account<>::LoadState(slot) != HAMI_SLOT_LIVE) continue;
     const uint64_t bytes = Account<>::SlotSum(slot, device).bytes;
     if (bytes == 0) continue;
-    if (LifeOf(OwnerOf(slot), self_) == Life::kDead) sum += bytes;
+    const bool counts = known_dead ? LifeOf(OwnerOf(slot), self_) == Life::kDead
+                                   : Account<>::Load(slot.free_seen_ns) != 0;
+    if (counts) sum += bytes;
   }
   return sum;
 }

@@ -115,7 +115,14 @@ class Slots {
 
   // Bytes in slots of processes known to be dead that could not be given back: another reaper holds
   // the byte for the moment, or a child that the dead one left behind does as long as it lives.
-  uint64_t BytesOfTheDead(int own, unsigned device) const;
+  uint64_t BytesOfTheDead(int own, unsigned device) const {
+    return BytesNotAlive(own, device, true);
+  }
+  // Bytes in slots whose byte was free at the last reap and whose owner cannot be told: of another
+  // pid namespace, as after a container's restart. Given back when kUnknownGraceNs is over.
+  uint64_t BytesOfTheUnknown(int own, unsigned device) const {
+    return BytesNotAlive(own, device, false);
+  }
 
   // Slots that can hold anything: 0..count-1.
   unsigned Count() const;
@@ -126,6 +133,7 @@ class Slots {
  private:
   struct Locks;
   bool IsDead(HamiExtSlot& slot, uint64_t boot_ns) const;
+  uint64_t BytesNotAlive(int own, unsigned device, bool known_dead) const;
 
   HamiRegion* region_ = nullptr;
   int lock_fd_ = -1;

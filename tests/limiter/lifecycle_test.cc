@@ -73,6 +73,17 @@ TEST_F(LifecycleTest, ARefusalDoesNotWaitForAStoppedProcess) {
   EXPECT_EQ(stopped->Code("alloc " + Text(100 * kMi)), 0);
 }
 
+// COMPLAINT: a container that was killed and started again got out of memory for five seconds, for
+// in its new pid namespace nobody could tell that the process before it was dead.
+TEST_F(LifecycleTest, ARestartedContainerIsNotRefusedForItsPredecessorsMemory) {
+  auto before = Begin(2500 * kMi);
+  container_.region().ext.slots[0].pidns_inode += 1;
+  before->Kill();
+  auto after = Begin(2500 * kMi);
+  EXPECT_EQ(container_.Used(0), container_.CardUsed(0));
+  EXPECT_EQ(after->Code("alloc " + Text(1000 * kMi)), 2);  // now it is this one's
+}
+
 // A child that ends under a pid that was somebody's: clone3 can choose it.
 TEST_F(LifecycleTest, TrapC_ARecycledPidKeepsNothingAlive) {
   auto dead = Begin(2000 * kMi);
