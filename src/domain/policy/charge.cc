@@ -29,15 +29,8 @@ void AddAll(const Charge& more, Charge& sum) {
 
 }  // namespace
 
-bool InitDone(const Pod& pod) {
-  return std::ranges::all_of(pod.containers, [](const Container& c) {
-    return c.kind != ContainerKind::kInit || c.terminated;
-  });
-}
-
 Charge ChargeOf(const Pod& pod, const SharesByVendor& shares) {
   if (pod.Finished()) return {};
-  bool init_done = InitDone(pod);
   Charge out;
   for (const auto& [word, containers] : shares) {
     Charge sidecars;
@@ -48,7 +41,7 @@ Charge ChargeOf(const Pod& pod, const SharesByVendor& shares) {
       Charge one = OfContainer(containers[i]);
       if (kind == ContainerKind::kSidecar) AddAll(one, sidecars);
       if (kind == ContainerKind::kApp) AddAll(one, apps);
-      if (kind != ContainerKind::kInit || init_done) continue;
+      if (kind != ContainerKind::kInit) continue;
       for (const auto& [uuid, usage] : one) init[uuid] = Max(init[uuid], usage);
     }
     for (const auto& [uuid, usage] : init) apps[uuid] = Max(apps[uuid], usage);

@@ -1,8 +1,8 @@
-// Charge: what a bound Pod holds of each card, now (spec/scheduler.md 5.2, with sidecars).
+// Charge: what a bound Pod holds of each card (spec/scheduler.md 5.2, with sidecars; ADR 0018).
 //
-// Per card: sidecars + max(largest init container, sum of app containers). Once every init
-// container has succeeded its part falls away; once the Pod has finished the charge is nothing. A
-// deletion mark changes nothing. Pure, any thread.
+// Per card: sidecars + max(largest init container, sum of app containers), as long as the Pod
+// lives: its init containers run again whenever its sandbox is made anew. Once the Pod has finished
+// the charge is nothing. A deletion mark changes nothing. Pure, any thread.
 #pragma once
 
 #include <functional>
@@ -18,8 +18,5 @@ using SharesByVendor = std::map<std::string, PodShares, std::less<>>;
 using Charge = std::map<std::string, DeviceUsage, std::less<>>;  // key: card UUID
 
 Charge ChargeOf(const Pod& pod, const SharesByVendor& shares);
-
-// Init containers are over: none is left that could take its cards again.
-bool InitDone(const Pod& pod);
 
 }  // namespace hami::policy

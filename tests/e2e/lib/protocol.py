@@ -98,17 +98,8 @@ def started(pod):
     return pod.get("status", {}).get("phase") in ("Running", "Succeeded", "Failed")
 
 
-def init_done(pod):
-    statuses = _statuses(pod)
-    plain = [c["name"] for c, kind in containers_of(pod) if kind == "init"]
-    return bool(plain) and all(
-        statuses.get(name, {}).get("state", {}).get("terminated", {}).get("exitCode") == 0
-        for name in plain
-    )
-
-
 def charge(pod):
-    """{card UUID: Usage} that the Pod holds now: sidecars + max(largest init, sum of apps)."""
+    """{card UUID: Usage} that the Pod holds: sidecars + max(largest init, sum of apps)."""
     if not pod["spec"].get("nodeName") or ended(pod):
         return {}
     allocated = decode_allocation(annotation(pod, ALLOCATED))
@@ -127,8 +118,6 @@ def charge(pod):
                 )
             else:
                 sums[kind][uuid] = _add(before, usage)
-    if init_done(pod):
-        sums["init"] = {}
     total = {}
     for uuid in set(sums["sidecar"]) | set(sums["app"]) | set(sums["init"]):
         app, init = sums["app"].get(uuid, NOTHING), sums["init"].get(uuid, NOTHING)
