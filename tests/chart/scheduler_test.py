@@ -220,6 +220,17 @@ class Scheduler(unittest.TestCase):
         self.assertFalse(any("leader-elect" in a for a in extender(alone)["command"]))
         self.assertFalse(scheduler_config(alone)["leaderElection"]["leaderElect"])
 
+    def test_of_two_replicas_one_whose_extender_stays_away_gives_the_lead_away(self):
+        def probe(objects):
+            containers = deployment(objects)["spec"]["template"]["spec"]["containers"]
+            return next(c for c in containers if c["name"] == "kube-scheduler").get("livenessProbe")
+
+        two = probe(render(*sets("scheduler.replicas=2")))
+        self.assertEqual(two["httpGet"], {"path": "/healthz", "port": 443, "scheme": "HTTPS"})
+        self.assertIsNone(probe(render()))
+        one = probe(render(*sets("scheduler.livenessProbe=true")))
+        self.assertEqual(one["httpGet"]["port"], 10259)
+
     def test_without_kube_scheduler_nobody_waits_for_a_lease_that_no_one_holds(self):
         objects = render(*sets("scheduler.kubeScheduler.enabled=false", "scheduler.replicas=3"))
         self.assertEqual(deployment(objects)["spec"]["replicas"], 1)

@@ -227,6 +227,11 @@ bool AddLastWord(const PodInput& input, const Cluster& cluster, Explanation& out
   if (!others) return false;
   std::string text = "kube-scheduler said last";
   if (last.when) text += ", at " + protocol::FormatRfc3339(*last.when);
+  if (NamesExtender(last.message)) {
+    out.findings.push_back(
+        "kube-scheduler got no answer from hami-scheduler beside it, which has "
+        "ended or stands still: see the pods of hami-scheduler");
+  }
   out.findings.push_back(text + ": " + last.message);
   return unexplained;
 }
@@ -299,7 +304,7 @@ std::string_view PodStateText(PodState state) {
     case PodState::kUnschedulable:
       return "pending: fits nowhere now";
     case PodState::kRefusedByKube:
-      return "pending: kube-scheduler found no node when it last tried";
+      return "pending: kube-scheduler could not place it when it last tried";
     case PodState::kWaiting:
       return "pending: fits, waits for its turn";
     case PodState::kUnknown:

@@ -124,6 +124,12 @@ TEST(ExplainTest, KubeSchedulersOwnReasonsComeFirst) {
   EXPECT_FALSE(IsFine(e.state));
   EXPECT_EQ(e.findings.front(), "kube-scheduler said last: " + volume);
 
+  // COMPLAINT: nothing said that the extender was down.
+  e = Ask(api,
+          pod(R"(Post "http://127.0.0.1:8080/filter": dial tcp: connect: connection refused)"));
+  EXPECT_EQ(e.state, PodState::kRefusedByKube);
+  EXPECT_THAT(e.findings.front(), HasSubstr("got no answer from hami-scheduler"));
+
   // Only our words: the card has come free since, and the Pod does wait for its turn.
   EXPECT_EQ(Ask(api, pod("0/1 nodes are available: 1 CardInsufficientMemory.")).state,
             PodState::kWaiting);

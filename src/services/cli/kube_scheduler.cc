@@ -288,6 +288,12 @@ std::map<std::string, int64_t> ReasonsOf(std::string_view message) {
   return out;
 }
 
+bool NamesExtender(std::string_view message) {
+  return message.starts_with("Post \"http") &&
+         (message.find("/filter\": ") != std::string_view::npos ||
+          message.find("/bind\": ") != std::string_view::npos);
+}
+
 std::string_view UnscheduledMessage(const Json& pod) {
   std::string_view message;
   ForEach(pod, {"status", "conditions"}, [&](const Json& condition) {

@@ -47,6 +47,9 @@ std::optional<Obstacle> FirstObstacle(const Json& pod, const NodeFacts& node,
 // message of another form is one reason. Taints come without their names.
 std::map<std::string, int64_t> ReasonsOf(std::string_view message);
 
+// Whether the message is of a call to our extender that failed: `Post "http://.../filter": EOF`.
+bool NamesExtender(std::string_view message);
+
 // The message of the condition PodScheduled when it is False for want of a node; "" otherwise.
 std::string_view UnscheduledMessage(const Json& pod);
 
