@@ -1,10 +1,7 @@
 """helm upgrade leaves running Pods alone; helm uninstall leaves nothing of ours behind."""
 
-import os
-import signal
-
 from lib import protocol
-from lib.cluster import NAMESPACE, SCHEDULER
+from lib.cluster import NAMESPACE
 from lib.framework import test
 from lib.wait import eventually
 
@@ -32,48 +29,6 @@ def upgrade(t):
     finally:
         t.cluster.install()
         t.cluster.wait_installed()
-
-
-def leader(cluster):
-    """The scheduler Pod whose kube-scheduler holds the Lease."""
-    lease = cluster.kube.get(
-        f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/hami-scheduler"
-    )
-    holder = lease["spec"].get("holderIdentity") or ""
-    return next(
-        (p for p in cluster.pods(SCHEDULER) if holder.startswith(p["metadata"]["name"] + "_")), None
-    )
-
-
-# COMPLAINT: the leader's extender was in kubelet's back-off, and nothing was placed for up to five minutes beside a
-# second replica that was well.
-@test("two replicas: a leader whose extender stands still gives the lead to the other")
-def standstill(t):
-    cluster, frozen = t.cluster, []
-    try:
-        cluster.install("--set", "scheduler.replicas=2")
-        cluster.kubectl(
-            "-n", NAMESPACE, "rollout", "status", "deployment/hami-scheduler", "--timeout=90s"
-        )
-        first = eventually("a leader", lambda: leader(cluster), 60)["metadata"]
-        frozen = cluster.processes(first["uid"], "hami-scheduler")
-        for process in frozen:
-            os.kill(process.pid, signal.SIGSTOP)
-
-        def accepted():
-            # Until the Service has left the frozen replica out, the webhook may not answer.
-            t.create(t.pods.gpu("placed", memory=1000))
-            return True
-
-        eventually("Pod accepted", accepted, 90)
-        t.phase("placed", "Running", seconds=150)
-        assert leader(cluster)["metadata"]["name"] != first["name"]
-    finally:
-        for process in frozen:
-            if process.alive():
-                os.kill(process.pid, signal.SIGCONT)
-        cluster.install()
-        cluster.wait_installed()
 
 
 def ours(objects):
