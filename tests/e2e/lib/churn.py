@@ -243,7 +243,9 @@ class Churn:
                 ), f"{item['metadata']['name']}: {item['status']}"
             return True
 
-        eventually("Deployments whole", serving, 90, pause=2)
+        # As long as kube-controller-manager at most believes that what it did to a ReplicaSet's Pods is still to be seen
+        # (its expectations): it does nothing to that one until then.
+        eventually("Deployments whole", serving, 330, pause=2)
         eventually("scheduler in step", self.cluster.scheduler_leads, 60)
 
         def books_agree():
@@ -260,8 +262,7 @@ class Churn:
         minutes: Kubernetes' own. A change of the object makes it try now."""
         t = self.t
         for item in t.kube.items(t.path("replicasets")):
-            conditions = item["status"].get("conditions", [])
-            if any(c["type"] == "ReplicaFailure" and c["status"] == "True" for c in conditions):
+            if item["status"].get("replicas", 0) < item["spec"].get("replicas", 0):
                 nudge = {"metadata": {"annotations": {"hami.test/nudged": str(time.monotonic())}}}
                 t.kube.patch(t.path("replicasets", item["metadata"]["name"]), json.dumps(nudge))
 
