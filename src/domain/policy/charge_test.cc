@@ -50,7 +50,10 @@ TEST(ChargeTest, TheInitPartStaysForInitContainersRunAgain) {
 TEST(ChargeTest, SidecarsRunBesideInitAndApps) {
   Pod pod = PodOf({kSidecar, kInit, kApp});
   auto shares = Of({{Share("a", 1000, 10)}, {Share("a", 8000, 20)}, {Share("a", 5000, 30)}});
-  EXPECT_EQ(ChargeOf(pod, shares), (Charge{{"a", {2, {9000}, {40}, 0}}}));
+  const Charge all = {{"a", {2, {9000}, {40}, 0}}};
+  EXPECT_EQ(ChargeOf(pod, shares), all);
+  pod.containers[1].terminated = true;
+  EXPECT_EQ(ChargeOf(pod, shares), all);
 }
 
 TEST(ChargeTest, ADeletionMarkReleasesNothing) {
