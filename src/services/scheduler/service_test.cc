@@ -106,6 +106,12 @@ class ServiceTest : public testing::Test {
     Serve(name);
     return uid;
   }
+  void RefuseThirdOnFullCards() {
+    Place("first", "40960");
+    Place("second", "40960");
+    AddPod("third", "40960");
+    Filter("third");
+  }
   std::string Metrics() {
     std::promise<std::string> text;
     service_->MetricsHandler()({}, net::Responder(std::make_shared<net::Responder::State>(
@@ -191,10 +197,7 @@ bool IsPoke(const fake::LoggedRequest& r) {
 }
 
 TEST_F(ServiceTest, WaitingPodIsWokenWhenCapacityComesFree) {
-  Place("first", "40960");
-  Place("second", "40960");
-  AddPod("third", "40960");
-  Filter("third");
+  RefuseThirdOnFullCards();
   server_.Delete(PathOf("first"));
   server_.AwaitRequests(IsPoke, 1);
 }
@@ -202,10 +205,7 @@ TEST_F(ServiceTest, WaitingPodIsWokenWhenCapacityComesFree) {
 // A Pod refused by a scheduler that was killed is known to nobody; kube-scheduler would look again
 // after a minute.
 TEST_F(ServiceTest, PodRefusedBeforeARestartIsWokenToo) {
-  Place("first", "40960");
-  Place("second", "40960");
-  AddPod("third", "40960");
-  Filter("third");
+  RefuseThirdOnFullCards();
   server_.Patch(PathOf("third"), kUnschedulable);
   Restart();
   server_.Delete(PathOf("first"));
@@ -213,10 +213,7 @@ TEST_F(ServiceTest, PodRefusedBeforeARestartIsWokenToo) {
 }
 
 TEST_F(ServiceTest, PodRefusedBeforeARestartIsWokenWhenRoomCameMeanwhile) {
-  Place("first", "40960");
-  Place("second", "40960");
-  AddPod("third", "40960");
-  Filter("third");
+  RefuseThirdOnFullCards();
   server_.Patch(PathOf("third"), kUnschedulable);
   service_.reset();
   server_.Delete(PathOf("first"));
