@@ -165,12 +165,12 @@ void Service::Impl::AnnotateThenReply(const Pod& pod, FilterAnswer answer,
 
 void Service::Impl::AdoptWaiting() {
   for (const auto& [uid, pod] : cluster->pods()) {
-    if (!pod.unschedulable || !pod.node_name.empty() || pod.deleting || refused.contains(uid)) {
-      continue;
+    if (!pod.unschedulable || !pod.node_name.empty() || pod.deleting) continue;
+    if (!refused.contains(uid)) {
+      auto request = policy::CompileRequest(pod, options.devices, options.policies);
+      if (!request || !policy::RequestsAnything(*request)) continue;
+      refused[uid] = std::move(*request);
     }
-    auto request = policy::CompileRequest(pod, options.devices, options.policies);
-    if (!request || !policy::RequestsAnything(*request)) continue;
-    refused[uid] = std::move(*request);
     requeuer->Inherited(uid, pod.creation_unix);
   }
   CapacityChangedEverywhere();

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <future>
 
 #include "base/json.h"
@@ -188,6 +189,7 @@ TEST_F(ServiceTest, SharesAreFreeWhenContainersEndedNotAtTheDeletionMark) {
   EXPECT_EQ(ToJson(*Find(Filter("third"), {"NodeNames"})), R"(["n1"])");
 }
 
+constexpr char kPodsWaiting[] = R"(hami_scheduler_pods_waiting{zone="vGPU"} )";
 constexpr char kUnschedulable[] =
     R"({"status":{"conditions":[{"type":"PodScheduled","status":"False","reason":"Unschedulable"}]}})";
 
@@ -227,6 +229,28 @@ TEST_F(ServiceTest, WakingThatFailsIsTriedAgain) {
   server_.Inject({.match = IsPoke, .status = 403, .reason = "Forbidden"});
   Restart();
   server_.AwaitRequests(IsPoke, 2);
+}
+
+// Seen under random kills: room came while leadership was elsewhere, and what an earlier term had
+// adopted was woken in no later one.
+TEST_F(ServiceTest, InheritedPodIsAdoptedAgainByTheNextTermOfTheSameReplica) {
+  RefuseThirdOnFullCards();
+  server_.Patch(PathOf("third"), kUnschedulable);
+  service_.reset();
+  auto leads = std::make_shared<std::atomic<bool>>(true);
+  auto looks = std::make_shared<std::atomic<int>>(0);
+  Start({.leader = [leads, looks] {
+    ++*looks;
+    return LeaderView{.leading = *leads};
+  }});
+  AwaitMetric(kPodsWaiting + std::string("1"));
+  *leads = false;
+  server_.Delete(PathOf("first"));
+  AwaitMetric(kPodsWaiting + std::string("0"));  // its turn came and went without a word
+  const int before = *looks;
+  while (*looks < before + 2) std::this_thread::yield();  // by nobody but housekeeping
+  *leads = true;
+  server_.AwaitRequests(IsPoke, 1);
 }
 
 TEST_F(ServiceTest, LedgerIsRebuiltFromBoundPodsAfterARestart) {
