@@ -55,17 +55,7 @@ def undecodable(t):
     finally:
         kube.patch(node, LABEL % '"on"')
 
-    def runs():
-        status = t.pod("only-there")["status"]
-        if status.get("reason") == "UnexpectedAdmissionError":
-            # Placed before kubelet had the new plugin's list (docs/roadmap.md); a controller would make another one.
-            t.log("only-there was refused by kubelet; made anew")
-            t.delete_and_wait("only-there")
-            t.create(t.pods.gpu("only-there", memory=1000, node="node2"))
-            return False
-        return status.get("phase") == "Running"
-
-    eventually("Pod only-there runs", runs, 120, pause=0.2)
+    t.running("only-there")
     eventually(
         "metric back",
         lambda: t.cluster.metrics()["hami_scheduler_undecodable_nodes"][0][1] == 0,

@@ -219,6 +219,23 @@ TEST_F(CrashTest, ServerThatIsAwayIsWaitedForAndWorkGoesOn) {
   Await([&] { return PodAnnotation("p", kPhase) == "success" && !Locked(); });
 }
 
+// Complaint: Pods that come while the plugin is being replaced end as UnexpectedAdmissionError.
+TEST_F(CrashTest, CardsAreWithdrawnByAPluginThatEndsInOrder) {
+  const auto healthy = [&] {
+    const std::string cards(StringAt(server_.Get("/api/v1/nodes/n1"),
+                                     {"metadata", "annotations", "hami.io/node-nvidia-register"}));
+    return cards.find("health") != std::string::npos;
+  };
+  Plug();
+  Await(healthy);
+  EXPECT_EQ(Kill(SIGTERM), 0);
+  EXPECT_FALSE(healthy());
+  Plug();
+  Await(healthy);
+  EXPECT_EQ(Kill(SIGKILL), SIGKILL);
+  EXPECT_TRUE(healthy());
+}
+
 // Complaint: the plugin crashed again and again over a mode that it does not know yet.
 TEST_F(CrashTest, ANodeWhoseSettingsAreRefusedLivesToTellAndGivesNoCard) {
   config_ = R"({"nodeconfig":[{"name":"n1","operatingmode":"mig"}]})";

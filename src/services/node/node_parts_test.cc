@@ -340,6 +340,36 @@ TEST_F(RegistrarTest, AnnotationThatSomebodyRemovedComesBack) {
   EXPECT_EQ(cluster_.NodeAnnotation("k"), "v");
 }
 
+TEST_F(RegistrarTest, LastWordsReplaceWhatIsThere) {
+  registrar_.Want("k", "v");
+  registrar_.Want("l", "w");
+  executor_.RunReady();
+  cluster_.node_patch_errors = {Code::kConflict};  // somebody wrote the node at that moment
+  registrar_.Leave("k", "gone");
+  EXPECT_FALSE(registrar_.in_step());
+  executor_.Advance(seconds(2));
+  EXPECT_TRUE(registrar_.in_step());
+  EXPECT_EQ(cluster_.NodeAnnotation("k"), "gone");
+  EXPECT_EQ(cluster_.NodeAnnotation("l"), "w");
+}
+
+// A plugin that is still stopping while the node is being cleaned leaves nothing behind.
+TEST_F(RegistrarTest, LastWordsAreNotSaidOnANodeThatWasCleaned) {
+  registrar_.Want("k", "v");
+  executor_.RunReady();
+  cluster_.view = nullptr;  // the watch tells late
+  cluster_.SetNode({});
+  registrar_.Leave("k", "gone");
+  executor_.Advance(seconds(10));
+  EXPECT_FALSE(cluster_.NodeHas("k"));
+  EXPECT_FALSE(registrar_.in_step());
+  cluster_.view = &view_;
+  cluster_.Resync();
+  executor_.RunReady();
+  EXPECT_TRUE(registrar_.in_step());
+  EXPECT_FALSE(cluster_.NodeHas("k"));
+}
+
 TEST(DigestTest, SameInputSameUuid) {
   EXPECT_EQ(StableUuid("a/b"), StableUuid("a/b"));
   EXPECT_NE(StableUuid("a/b"), StableUuid("a/c"));

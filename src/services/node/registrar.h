@@ -22,6 +22,9 @@ class Registrar {
       : executor_(executor), api_(api), view_(view) {}
 
   void Want(std::string key, std::string value);
+  // The last wish, instead of all others: `value`, unless somebody removed `key` (a node that was
+  // cleaned stays clean: the patch holds for the version of the node that was seen).
+  void Leave(std::string key, std::string value);
   void Reconcile();
 
   uint64_t patches() const { return patches_; }
@@ -29,12 +32,14 @@ class Registrar {
   bool in_step() const;
 
  private:
+  std::map<std::string, std::string> Difference() const;
   void Patch(std::map<std::string, std::string> difference);
 
   Executor& executor_;
   NodeApi& api_;
   NodeView& view_;
   std::map<std::string, std::string> wanted_;
+  bool leaving_ = false;
   bool in_flight_ = false;
   bool waiting_ = false;  // for the next try
   Backoff backoff_{std::chrono::seconds(1), std::chrono::seconds(60)};

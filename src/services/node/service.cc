@@ -12,7 +12,7 @@
 #include "domain/protocol/names.h"
 #include "platform/kube/objects.h"
 #include "platform/kube/reflector.h"
-#include "platform/kubelet/resource_endpoint.h"
+#include "services/node/card_offer.h"
 #include "services/node/driver_watch.h"
 #include "services/node/kube_api.h"
 #include "services/node/lock_keeper.h"
@@ -27,6 +27,8 @@ constexpr Duration kHousekeeping = std::chrono::seconds(5);
 constexpr Duration kDriverLimit = std::chrono::seconds(10);
 constexpr Duration kFolderGrace = std::chrono::minutes(5);
 constexpr Duration kConflictAfter = std::chrono::seconds(60);
+constexpr Duration kFarewell = std::chrono::seconds(3);
+constexpr Duration kLookAgain = std::chrono::milliseconds(20);
 
 }  // namespace
 
@@ -69,6 +71,18 @@ struct NodeService::Impl {
     state_thread.reset();
   }
 
+  kubelet::EndpointOptions EndpointFor(kubelet::RegistrationWay way) const {
+    return {.folder = flags.kubelet_socket.empty()
+                          ? "/var/lib/kubelet/device-plugins"
+                          : flags.kubelet_socket.substr(0, flags.kubelet_socket.rfind('/')),
+            .socket_name = vendor->SocketName(words.resource),
+            .kubelet_socket = flags.kubelet_socket,
+            .registry_folder = fs.Exists(flags.registry_folder) ? flags.registry_folder : "",
+            .resource = words.resource,
+            .preferred_allocation = settings.preferred_allocation,
+            .way = way};
+  }
+
   // --- start and stop -----------------------------------------------------------------------
 
   Result<void> Start(MakeLimits make_limits) {
@@ -77,7 +91,6 @@ struct NodeService::Impl {
     records.Begin();
     TRY_ASSIGN(const kubelet::RegistrationWay way,
                kubelet::ParseRegistrationWay(flags.registration));
-    registration = way;
     if (!settings.refusal.empty()) {
       LOG(kError, "this node's cards are kept back").Kv("why", settings.refusal);
     }
@@ -91,7 +104,7 @@ struct NodeService::Impl {
                         .files = files,
                         .sync = sync,
                         .vendor = *vendor,
-                        .inventory = [this]() -> const Inventory& { return inventory; },
+                        .inventory = [this]() -> const Inventory& { return offer->inventory(); },
                         .make_limits = std::move(make_limits)},
         AllocatorOptions{.node = flags.node_name,
                          .words = words,
@@ -101,6 +114,10 @@ struct NodeService::Impl {
                          .allow_disable_control = flags.allow_disable_control,
                          .oversubscribe = settings.memory_scaling > 1,
                          .api_wait = flags.allocate_api_deadline});
+    offer.emplace(executor, registrar, *allocator,
+                  CardOfferOptions{.endpoint = EndpointFor(way),
+                                   .register_key = std::string(words.keys.register_key),
+                                   .settings = settings});
     executor.Post([this] {
       registrar.Want(std::string(protocol::kPluginCapabilities),
                      std::string(protocol::kCapabilityV2));
@@ -132,17 +149,39 @@ struct NodeService::Impl {
 
   void Stop() {
     driver_watch->Stop();
+    SayFarewell();
     // Waiting calls are answered before the endpoint waits for them; those that only wait for the
     // API server are answered by their own limit.
     OnExecutor([this] { allocator->Stop(); });
     std::unique_ptr<kubelet::ResourceEndpoint> last;
     OnExecutor([&] {
       stopping = true;
-      last = std::move(endpoint);
+      last = offer->TakeEndpoint();
     });
     last.reset();
     pod_watch.reset();
     node_watch.reset();
+  }
+
+  // While kubelet is still answered, and for as long as the API server may take.
+  void SayFarewell() {
+    std::promise<bool> said_it;
+    executor.Post([&] {
+      offer->Withdraw();
+      AwaitFarewell(executor.clock().Mono() + kFarewell, said_it);
+    });
+    if (said_it.get_future().get()) {
+      LOG(kInfo, "cards withdrawn");
+    } else {
+      LOG(kWarn, "cards stay on offer: the API server does not answer");
+    }
+  }
+  void AwaitFarewell(MonoTime until, std::promise<bool>& said_it) {
+    registrar.Reconcile();
+    if (registrar.in_step() || executor.clock().Mono() >= until) {
+      return said_it.set_value(registrar.in_step());
+    }
+    executor.PostAfter(kLookAgain, [this, until, &said_it] { AwaitFarewell(until, said_it); });
   }
 
   void OnExecutor(std::function<void()> task) {
@@ -221,36 +260,10 @@ struct NodeService::Impl {
         LOG(kWarn, "filterdevices names a card that this node does not have").Kv("entry", entry);
       }
     }
-    inventory = std::move(next);
-    registrar.Want(std::string(words.keys.register_key), RegisterValue(inventory));
-    if (inventory.cards.empty() && !endpoint) {
-      if (said.insert("none").second) {
-        LOG(kWarn, "No devices found. Waiting indefinitely.");
-      }
-      return;
+    if (next.cards.empty() && said.insert("none").second) {
+      LOG(kWarn, "No devices found. Waiting indefinitely.");
     }
-    if (!endpoint) StartEndpoint();
-    endpoint->Publish(KubeletDevices(inventory, settings));
-  }
-
-  void StartEndpoint() {
-    const std::string folder =
-        flags.kubelet_socket.empty()
-            ? "/var/lib/kubelet/device-plugins"
-            : flags.kubelet_socket.substr(0, flags.kubelet_socket.rfind('/'));
-    if (flags.kubelet_socket.empty()) {
-      LOG(kInfo, "Skipping registration with Kubelet");
-    }
-    endpoint = std::make_unique<kubelet::ResourceEndpoint>(
-        kubelet::EndpointOptions{
-            .folder = folder,
-            .socket_name = vendor->SocketName(words.resource),
-            .kubelet_socket = flags.kubelet_socket,
-            .registry_folder = fs.Exists(flags.registry_folder) ? flags.registry_folder : "",
-            .resource = words.resource,
-            .preferred_allocation = settings.preferred_allocation,
-            .way = registration},
-        *allocator);
+    offer->Publish(std::move(next));
   }
 
   // --- cluster ------------------------------------------------------------------------------
@@ -305,13 +318,14 @@ struct NodeService::Impl {
   void WatchForConflict() {
     const MonoTime now = executor.clock().Mono();
     int64_t healthy = 0;
-    for (const NodeCard& card : inventory.cards) {
+    for (const NodeCard& card : offer->inventory().cards) {
       if (card.device.healthy) healthy += card.device.count;
     }
     auto it = view.node().allocatable.find(words.resource);
     const bool agrees =
         it != view.node().allocatable.end() && it->second == std::to_string(healthy);
-    if (agrees || !endpoint || !endpoint->status().registered) {
+    const auto kubelet = offer->status();
+    if (agrees || !kubelet || !kubelet->registered) {
       disagrees_since.reset();
       said.erase("conflict");
       return;
@@ -333,11 +347,12 @@ struct NodeService::Impl {
     if (!view.synced()) out.reasons.push_back("Node " + flags.node_name + " is not known yet");
     if (!looked) out.reasons.push_back("the driver has not been asked yet");
     if (!driver_error.empty()) out.reasons.push_back(driver_error);
-    if (view.synced() && !registrar.in_step()) {
+    if (view.synced() && (offer->WaitsForKubelet() || !registrar.in_step())) {
       out.reasons.push_back("node annotations are not written yet");
     }
-    if (endpoint && !flags.kubelet_socket.empty() && !endpoint->status().registered) {
-      out.reasons.push_back("not registered with kubelet: " + endpoint->status().last_error);
+    const auto kubelet = offer->status();
+    if (kubelet && !flags.kubelet_socket.empty() && !kubelet->registered) {
+      out.reasons.push_back("not registered with kubelet: " + kubelet->last_error);
     }
     out.ready = out.reasons.empty();
     return out;
@@ -346,8 +361,8 @@ struct NodeService::Impl {
   ReportInput Facts() const {
     return {.node = flags.node_name,
             .resource = words.resource,
-            .inventory = inventory,
-            .endpoint = endpoint ? endpoint->status() : kubelet::EndpointStatus{},
+            .inventory = offer->inventory(),
+            .endpoint = offer->status().value_or(kubelet::EndpointStatus{}),
             .counters = allocator->counters(),
             .records = journal.records(),
             .waiting = allocator->waiting(),
@@ -366,7 +381,6 @@ struct NodeService::Impl {
   const VendorWords words;
   const std::string priority_resource;
   const bool disable_core_limit;
-  kubelet::RegistrationWay registration = kubelet::RegistrationWay::kAuto;
 
   std::unique_ptr<ThreadExecutor> state_thread;
   ThreadExecutor& executor;
@@ -382,12 +396,11 @@ struct NodeService::Impl {
   PodSync sync;
   driver::CardHealth health;
   std::optional<Allocator> allocator;
-  std::unique_ptr<kubelet::ResourceEndpoint> endpoint;
+  std::optional<CardOffer> offer;
   std::optional<kube::Reflector> pod_watch;
   std::optional<kube::Reflector> node_watch;
   std::optional<DriverWatch> driver_watch;
 
-  Inventory inventory;
   std::vector<driver::CardInfo> last_cards;
   std::string driver_error;
   std::map<uint64_t, uint64_t> driver_events;  // by code
