@@ -243,8 +243,8 @@ class Churn:
                 ), f"{item['metadata']['name']}: {item['status']}"
             return True
 
-        # As long as kube-controller-manager at most believes that what it did to a ReplicaSet's Pods is still to be seen
-        # (its expectations): it does nothing to that one until then.
+        # Once a ReplicaSet had no Pod and its controller did nothing for minutes. Not proved: it still expected to see
+        # Pods that it had made, which it gives up after five minutes.
         eventually("Deployments whole", serving, 330, pause=2)
         eventually("scheduler in step", self.cluster.scheduler_leads, 60)
 
@@ -266,30 +266,35 @@ class Churn:
                 nudge = {"metadata": {"annotations": {"hami.test/nudged": str(time.monotonic())}}}
                 t.kube.patch(t.path("replicasets", item["metadata"]["name"]), json.dumps(nudge))
 
-    def story(self, h, end):
+    def story(self, h, waited):
         """Why that Pod waited so long: the kills meanwhile and what kube-scheduler said of it, in seconds since it was
         created."""
-        kills = [f"{at - h.created:.1f} {kind}" for at, kind in self.blows if h.created - 20 < at < end]
+        kills = [
+            f"{at - h.created:.1f} {kind}"
+            for at, kind in self.blows
+            if -20 < at - h.created < waited
+        ]
         field = f"?fieldSelector=involvedObject.uid={h.uid}"
         said = [
             f"{e.get('firstTimestamp') or e.get('eventTime')} to {e.get('lastTimestamp')} x{e.get('count', 1)} "
             f"{e['reason']}: {e['message'][:300]}"
             for e in self.t.kube.items(self.t.path("events") + field)
         ]
-        return {"pod": h.key, "waited_s": round(end - h.created, 1), "kills": kills, "events": said}
+        return {"pod": h.key, "waited_s": round(waited, 1), "kills": kills, "events": said}
 
     def judge(self):
         t, now = self.t, time.monotonic()
         histories = t.checker.of(t.ns)
-        binding, starting, slow = [], [], []
+        # How long each waited for a card, the longest first.
+        waits = sorted(
+            (((h.bound or h.gone or now) - h.created, h) for h in histories),
+            key=lambda wait: -wait[0],
+        )
+        slow = [f"{h.key} waited {s:.1f} s for a card" for s, h in waits if s > WAIT_LIMIT]
+        starting = []
         for h in histories:
-            end = h.gone or now
-            to_bound = (h.bound or end) - h.created
-            binding.append(to_bound)
-            if to_bound > WAIT_LIMIT:
-                slow.append(f"{h.key} waited {to_bound:.1f} s for a card")
             if h.bound and h.reason != "UnexpectedAdmissionError":
-                to_start = (h.started or end) - h.bound
+                to_start = (h.started or h.gone or now) - h.bound
                 starting.append(to_start)
                 if to_start > WAIT_LIMIT:
                     slow.append(
@@ -302,13 +307,10 @@ class Churn:
             pods=len(histories),
             kills=dict(self.killed),
             jobs=self.workload.jobs,
-            longest_wait_for_a_card_s=round(max(binding), 2),
+            longest_wait_for_a_card_s=round(waits[0][0], 2),
             longest_start_s=round(max(starting), 2),
-            longest_waits=[
-                self.story(h, h.bound or h.gone or now)
-                for h in sorted(histories, key=lambda h: h.created - (h.bound or h.gone or now))[:3]
-            ],
-            median_wait_for_a_card_s=round(sorted(binding)[len(binding) // 2], 2),
+            longest_waits=[self.story(h, seconds) for seconds, h in waits[:3]],
+            median_wait_for_a_card_s=round(waits[len(waits) // 2][0], 2),
             median_start_s=round(sorted(starting)[len(starting) // 2], 2),
             unexpected_admission_errors=len(refused),
             explained=dict(meanings),
