@@ -15,10 +15,11 @@ extern "C" {
 enum {
   HAMI_EXT_OFFSET = 2009088, /* of our block in the file: 7848 * 256 */
   HAMI_EXT_MAJOR = 1,
-  HAMI_EXT_MINOR = 1,           /* 1: core limit */
+  HAMI_EXT_MINOR = 2,           /* 1: core limit; 2: functions */
   HAMI_EXT_SLOTS_OFFSET = 8192, /* of the slot array in our block */
   HAMI_EXT_SLOTS = 1024,
   HAMI_EXT_DEVICES = 16,
+  HAMI_EXT_FUNCTIONS = 4096, /* behind the slots */
   HAMI_REGION_FILE_SIZE = 4194304,
 };
 
@@ -94,6 +95,20 @@ typedef struct {
   HamiExtSlotDevice device[HAMI_EXT_DEVICES];
 } HamiExtSlot;
 
+/* What the container's processes learned of one function on one device: the shortest samples of two
+ * spans of time. In their words the lower 36 bits are ns, the next 4 count the samples that were
+ * about as short (15: or more), and the upper 24 are those of the key: a word that was meant for
+ * another function is known as such. */
+typedef struct {
+  uint64_t key;      /* the same in each process that has the function; 0 = free */
+  uint64_t current;  /* of the span that lasts; 0 = no sample */
+  uint64_t former;   /* of the one before */
+  uint64_t began_ns; /* CLOCK_MONOTONIC at which the span that lasts began */
+} HamiExtFunction;
+
+#define HAMI_FUNCTION_NS_BITS 36
+#define HAMI_FUNCTION_TAG_SHIFT 40
+
 typedef struct {
   /* line 0: identity, constant after creation */
   uint64_t ext_magic;
@@ -115,7 +130,11 @@ typedef struct {
   uint32_t slot_device_offset; /* in a slot */
   uint32_t slot_device_stride;
   uint64_t lock_slots; /* HAMI_LOCK_SLOTS */
-  uint64_t line1_reserved[3];
+  uint32_t functions_offset;
+  uint32_t function_stride;
+  uint32_t function_count; /* 0: a file of minor 1 or less */
+  uint32_t line1_pad;
+  uint64_t line1_reserved;
   /* line 2: limits */
   uint64_t limits_seq;  /* odd while plugin or monitor write limit[], sm_limit[], phys_share */
   uint32_t limits_wake; /* futex: bumped after each change */
@@ -139,6 +158,7 @@ typedef struct {
   HamiExtHeader header;
   uint8_t padding[HAMI_EXT_SLOTS_OFFSET - sizeof(HamiExtHeader)];
   HamiExtSlot slots[HAMI_EXT_SLOTS];
+  HamiExtFunction functions[HAMI_EXT_FUNCTIONS];
 } HamiExtBlock;
 
 /* The whole file. */
@@ -181,6 +201,8 @@ HAMI_ABI_ASSERT(offsetof(HamiExtHeader, generation) == 40);
 HAMI_ABI_ASSERT(offsetof(HamiExtHeader, flags) == 48);
 HAMI_ABI_ASSERT(offsetof(HamiExtHeader, devices_offset) == 64);
 HAMI_ABI_ASSERT(offsetof(HamiExtHeader, lock_slots) == 96);
+HAMI_ABI_ASSERT(offsetof(HamiExtHeader, functions_offset) == 104);
+HAMI_ABI_ASSERT(offsetof(HamiExtHeader, function_count) == 112);
 HAMI_ABI_ASSERT(offsetof(HamiExtHeader, limits_seq) == 128);
 HAMI_ABI_ASSERT(offsetof(HamiExtHeader, limits_wake) == 136);
 HAMI_ABI_ASSERT(offsetof(HamiExtHeader, monitor_heartbeat_ns) == 192);
@@ -188,6 +210,8 @@ HAMI_ABI_ASSERT(offsetof(HamiExtHeader, saturated) == 256);
 HAMI_ABI_ASSERT(offsetof(HamiExtHeader, devices) == 512);
 HAMI_ABI_ASSERT(sizeof(HamiExtHeader) == 512 + 16 * 256);
 HAMI_ABI_ASSERT(offsetof(HamiExtBlock, slots) == HAMI_EXT_SLOTS_OFFSET);
+HAMI_ABI_ASSERT(sizeof(HamiExtFunction) == 32);
+HAMI_ABI_ASSERT(offsetof(HamiExtBlock, functions) == 1253376);
 HAMI_ABI_ASSERT(offsetof(HamiRegion, ext) == HAMI_EXT_OFFSET);
 HAMI_ABI_ASSERT(sizeof(HamiRegion) <= HAMI_REGION_FILE_SIZE);
 

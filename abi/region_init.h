@@ -39,6 +39,9 @@ static inline void HamiInitBlock(HamiRegion* region, const uint8_t boot_id[16]) 
   header->slot_device_offset = (uint32_t)offsetof(HamiExtSlot, device);
   header->slot_device_stride = (uint32_t)sizeof(HamiExtSlotDevice);
   header->lock_slots = HAMI_LOCK_SLOTS;
+  header->functions_offset = (uint32_t)offsetof(HamiExtBlock, functions);
+  header->function_stride = (uint32_t)sizeof(HamiExtFunction);
+  header->function_count = HAMI_EXT_FUNCTIONS;
   for (int i = 0; i < HAMI_EXT_DEVICES; ++i) {
     header->devices[i].initial_limit = region->v1.limit[i];
     header->devices[i].initial_core = region->v1.sm_limit[i];

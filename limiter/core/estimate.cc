@@ -29,18 +29,15 @@ void Function::CountRecent(uint64_t now_ns) {
 
 // That three samples are as short as the shortest is no accident: what others do in between would
 // have to be alike each time.
-void Function::Meet(uint64_t ns, uint64_t before_ns, uint64_t estimate_ns) {
-  const auto is_about = [estimate_ns](uint64_t other) {
-    const uint64_t apart = other > estimate_ns ? other - estimate_ns : estimate_ns - other;
-    return apart <= estimate_ns / 32 + 1000;
-  };
-  if (!is_about(before_ns)) met_ = 0;
-  met_ = met_ << 1 | (is_about(ns) ? 1u : 0u);
+bool Function::Meets(uint64_t ns, uint64_t before_ns, uint64_t estimate_ns) {
+  if (!IsAbout(before_ns, estimate_ns)) met_ = 0;
+  met_ = met_ << 1 | (IsAbout(ns, estimate_ns) ? 1u : 0u);
   const uint32_t but_one = met_ & (met_ - 1u), but_two = but_one & (but_one - 1);
-  steady_.store(but_two != 0, std::memory_order_relaxed);
+  return but_two != 0;
 }
 
-Function::Learned Function::Learn(uint64_t ns, uint64_t now_ns, bool confirmed) {
+Function::Learned Function::Learn(uint64_t ns, uint64_t now_ns, bool confirmed,
+                                  const Shortest& shared) {
   if (learning_.exchange(1, std::memory_order_acquire) != 0) return {};  // one sample less
   if (ns == 0) ns = 1;
   if (in_group_ == kGroupSize && now_ns - group_began_ns_ >= kGroupNs) {
@@ -56,6 +53,7 @@ Function::Learned Function::Learn(uint64_t ns, uint64_t now_ns, bool confirmed) 
   for (const uint64_t one : minima_) {
     if (one != 0 && one < shortest) shortest = one;
   }
+  if (shared.ns != 0 && shared.ns < shortest) shortest = shared.ns;
   CountRecent(now_ns);
   Learned learned;
   const uint32_t guesses = guesses_.load(std::memory_order_relaxed);
@@ -64,7 +62,8 @@ Function::Learned Function::Learn(uint64_t ns, uint64_t now_ns, bool confirmed) 
   if (before > shortest) learned.overcharged = recent_;
   // The first estimate is what launches at a guess are charged after all.
   if (before < shortest) recent_ = before == 0 ? guesses : 0;
-  Meet(ns, before, shortest);
+  const bool met = Meets(ns, before, shortest);
+  steady_.store(met || (shared.met && shared.ns == shortest), std::memory_order_relaxed);
   if (before != shortest) estimate_ns_.store(shortest, std::memory_order_relaxed);
   if (guesses != 0) {
     guesses_.fetch_sub(guesses, std::memory_order_relaxed);

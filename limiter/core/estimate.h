@@ -11,6 +11,18 @@
 
 namespace hami::limiter::core {
 
+// What the processes of a container know of a function together.
+struct Shortest {
+  uint64_t ns = 0;   // 0: nothing
+  bool met = false;  // by several samples
+};
+
+// Whether a sample is about the shortest one: what the clock and the card's own unevenness leave.
+constexpr bool IsAbout(uint64_t ns, uint64_t shortest_ns) {
+  const uint64_t apart = ns > shortest_ns ? ns - shortest_ns : shortest_ns - ns;
+  return apart <= shortest_ns / 32 + 1000;
+}
+
 class Function {
  public:
   static constexpr uint32_t kEarlySamples = 16;
@@ -66,17 +78,17 @@ class Function {
     // Launches of the last seconds that were charged by `before_ns` or more; 0: it is not shorter.
     uint64_t overcharged = 0;
   };
-  // Whether three of the last 32 samples were about the estimate.
+  // Whether three of the last 32 samples were about the estimate, or enough of all processes'.
   bool steady() const { return steady_.load(std::memory_order_relaxed); }
 
   // Takes a sample in. `confirmed`: the estimate is not too short, so it is not forgotten.
-  Learned Learn(uint64_t ns, uint64_t now_ns, bool confirmed = false);
+  Learned Learn(uint64_t ns, uint64_t now_ns, bool confirmed = false, const Shortest& shared = {});
 
  private:
   friend class Functions;
 
   void CountRecent(uint64_t now_ns);
-  void Meet(uint64_t ns, uint64_t before_ns, uint64_t estimate_ns);
+  bool Meets(uint64_t ns, uint64_t before_ns, uint64_t estimate_ns);
 
   bool IsDue(uint32_t count) const {
     return count <= kEarlySamples ||

@@ -27,6 +27,21 @@ TEST_F(EstimateTest, IsTheShortestSampleBecauseOthersOnlyLengthenOne) {
   EXPECT_EQ(f.estimate_ns(), 1000u);
 }
 
+// A process that never runs alone on the card sees its kernels with others' work in between only.
+TEST_F(EstimateTest, IsTheShortestThatAnyProcessOfTheContainerSaw) {
+  Function& f = functions_->Find(1, kSize);
+  f.Learn(5000, 0, false, {5000, false});
+  const Function::Learned learned = f.Learn(5000, 0, false, {1000, false});
+  EXPECT_EQ(learned.before_ns, 5000u);
+  EXPECT_EQ(f.estimate_ns(), 1000u);
+  EXPECT_FALSE(f.steady());
+  f.Learn(5000, 0, false, {1000, true});
+  EXPECT_TRUE(f.steady());
+  f.Learn(900, 0, false, {1000, true});  // shorter than what the others met
+  EXPECT_EQ(f.estimate_ns(), 900u);
+  EXPECT_FALSE(f.steady());
+}
+
 constexpr uint64_t kSecond = 1'000'000'000;
 
 TEST_F(EstimateTest, FollowsAFunctionThatBecomesLongerAfterEightSecondsAndGroups) {

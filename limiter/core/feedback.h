@@ -8,7 +8,8 @@
 //
 // What half a point hides in each of many processes shows in their sum. While that is off the
 // container's limit, k follows what NVML shows of the process, and is moved by what the sum is off:
-// up as far as 1 if it is above, down a little below what the process shows if it is below.
+// up as far as 1 if it is above, a little further if it is far above (what was queued while k was
+// too low still runs), down a little below what the process shows if it is below.
 //
 // A program that queues work and waits for it loses what its container is given meanwhile, beyond
 // the bucket's credit. Beside a busy neighbour that is more than an idle container may keep: while
@@ -20,6 +21,8 @@
 
 #include <algorithm>
 #include <cstdint>
+
+#include "limiter/core/bucket.h"
 
 namespace hami::limiter::core {
 
@@ -41,7 +44,7 @@ class Feedback {
   static constexpr uint32_t kOne = 65536;
   static constexpr uint32_t kLeast = kOne / 32, kMost = kOne * 8;
 
-  static constexpr uint32_t kLeastCredit = 100, kMostCredit = 200;
+  static constexpr uint32_t kLeastCredit = Bucket::kCreditNs / 1'000'000, kMostCredit = 200;
 
   struct Correction {
     uint32_t k = kOne;                  // in 1/65536
@@ -64,7 +67,7 @@ class Feedback {
 
  private:
   static constexpr uint64_t kEnough = 1'500'000;  // two periods
-  static constexpr uint64_t kFar = 4;             // points
+  static constexpr int64_t kFar = 4;              // points
   static constexpr uint64_t kMostNoise = 5'000'000;
   static constexpr int kMostMissing = 10;  // points: the first seconds are not remembered for long
   static constexpr uint32_t kCreditStep = 50;
@@ -94,7 +97,7 @@ class Feedback {
     if (steady_ && wanted >= kOne * 2 / 3 && wanted <= kOne * 3 / 2) return kOne;
     wanted = wanted < kLeast ? kLeast : wanted > kMost ? kMost : wanted;
     const bool known = charged > measured_ ? below : above;
-    if (known || apart > kFar * weight_ || apart > charged / 2) {
+    if (known || apart > uint64_t{kFar} * weight_ || apart > charged / 2) {
       return static_cast<uint32_t>(wanted);
     }
     return static_cast<uint32_t>((k + wanted) / 2);
@@ -107,10 +110,9 @@ class Feedback {
     if (period.members == 0 || limit == 0) return next;
     const int64_t shown = limit - missing_;
     if (ContainerIsAbove()) {
-      const int64_t raised = k * shown / limit;
-      return next >= kOne || raised <= next
-                 ? next
-                 : static_cast<uint32_t>(std::min<int64_t>(raised, kOne));
+      const int64_t most = -missing_ > kFar * weight ? kOne * 17 / 16 : kOne;
+      const int64_t raised = std::min(k * shown / limit, most);
+      return raised <= next ? next : static_cast<uint32_t>(raised);
     }
     if (period.members == 1 || missing_ <= weight || next < k || steady_) return next;
     const auto own = static_cast<int64_t>(measured_ * kOne / raw_ * 19 / 20);

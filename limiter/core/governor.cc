@@ -3,6 +3,7 @@
 #include "limiter/core/bucket.h"
 #include "limiter/core/gate.h"
 #include "limiter/core/hold.h"
+#include "limiter/core/shared.h"
 #include "limiter/sys/syscall.h"
 
 namespace hami::limiter::core {
@@ -313,8 +314,11 @@ void Governor::Harvest(uint64_t context) {
 void Governor::Take(const Sampled& what, uint64_t ns) {
   const unsigned device = what.device;
   const uint32_t k = correction(device);
-  const Function::Learned learned = what.function->Learn(
-      ns, sys::NowNs(CLOCK_MONOTONIC), confirmed_[device].load(std::memory_order_relaxed));
+  const uint64_t now = sys::NowNs(CLOCK_MONOTONIC);
+  const bool confirmed = confirmed_[device].load(std::memory_order_relaxed);
+  const Shortest shared =
+      SharedEstimates::Of(Attachment::Own().region()).Exchange(what.key, ns, now, confirmed);
+  const Function::Learned learned = what.function->Learn(ns, now, confirmed, shared);
   const uint64_t before = learned.before_ns, after = learned.after_ns;
   if (before == 0) EndTurn(device);
   raw_ns_[device].fetch_add(

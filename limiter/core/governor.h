@@ -35,7 +35,6 @@ struct Charge {
 
   int64_t cost() const { return static_cast<int64_t>(busy_ns); }
   bool guessed() const { return estimate_ns == 0; }
-  Sampled sampled() const { return {function, device}; }
 };
 
 class Governor {

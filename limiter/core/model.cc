@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <utility>
 
+#include "limiter/core/shared.h"
+
 namespace hami::limiter::core::model {
 namespace {
 
@@ -19,10 +21,6 @@ constexpr uint64_t kLookAgainNs = 10 * kMs, kPassingDebtNs = 10 * kMs;
 
 struct Busy {
   uint64_t from_ns, to_ns;
-};
-struct Sample {
-  uint64_t start_ns, end_ns;
-  Function* function;
 };
 
 uint64_t Overlap(const Busy& busy, uint64_t from_ns, uint64_t to_ns) {
@@ -50,6 +48,12 @@ Program ProgramOf(const std::string& kernel, const std::string& pattern) {
   }
   return program;
 }
+
+struct World::Sample {
+  uint64_t start_ns, end_ns;
+  Function* function;
+  uint64_t key;  // in all processes
+};
 
 struct World::Thread {
   Process* process = nullptr;
@@ -98,6 +102,7 @@ struct World::Container {
   uint64_t limit = 0;
   Program program;
   HamiExtDevice words{};
+  std::vector<HamiExtFunction> functions{16};
   const Function* turn_of = nullptr;
   uint64_t turn_ends_ns = 0;
   std::vector<std::unique_ptr<Process>> processes;
@@ -179,7 +184,7 @@ void World::GoOn(Thread& thread) {
     if (sampled) Harvest(process);
     const uint64_t end = Execute(thread, duration);
     if (sampled && process.pending.size() < kProbes) {
-      process.pending.push_back({ready, end, &function});
+      process.pending.push_back({ready, end, &function, which + 1});
       if (thread.waited) function.OfferCompanion(now_ns_);
     }
     if (thread.estimate_ns == 0) {
@@ -288,14 +293,19 @@ void World::Harvest(Process& process) {
       continue;
     }
     process.pending.erase(process.pending.begin() + static_cast<ptrdiff_t>(i));
-    Take(process, *sample.function, sample.end_ns - sample.start_ns);
+    Take(process, sample);
   }
 }
 
 // Governor::Take and Shorter.
-void World::Take(Process& process, Function& function, uint64_t ns) {
+void World::Take(Process& process, const Sample& sample) {
   const uint32_t k = process.k;
-  const Function::Learned learned = function.Learn(ns, now_ns_, process.confirmed);
+  const uint64_t ns = sample.end_ns - sample.start_ns;
+  Function& function = *sample.function;
+  std::vector<HamiExtFunction>& table = process.container->functions;
+  const Shortest shared = SharedEstimates(table.data(), static_cast<uint32_t>(table.size()))
+                              .Exchange(sample.key, ns, now_ns_, process.confirmed);
+  const Function::Learned learned = function.Learn(ns, now_ns_, process.confirmed, shared);
   const uint64_t before = learned.before_ns, after = learned.after_ns;
   Container& container = *process.container;
   if (before == 0 && container.turn_of == &function) container.turn_ends_ns = 0;

@@ -47,6 +47,7 @@ class World {
   struct Container;
   struct Process;
   struct Thread;
+  struct Sample;
   struct Event {
     uint64_t ns, number;
     Thread* thread;  // goes on; nullptr: its helper looks
@@ -65,7 +66,7 @@ class World {
   void Retry(Thread& thread, uint64_t after_ns);
   uint64_t Execute(Thread& thread, uint64_t duration_ns);
   void Harvest(Process& process);
-  void Take(Process& process, Function& function, uint64_t ns);
+  void Take(Process& process, const Sample& sample);
   void Look(Process& process);
 
   uint64_t now_ns_, number_ = 0;

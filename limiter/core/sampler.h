@@ -39,6 +39,7 @@ struct StreamOf {
 struct Sampled {
   Function* function = nullptr;
   unsigned device = 0;
+  uint64_t key = 0;  // of the function in all processes of the container (shared.h); 0: none
 };
 
 class Sampler {

@@ -131,9 +131,19 @@ inline constexpr int CU_DEVICE_ATTRIBUTE_CONCURRENT_MANAGED_ACCESS = 89;
 inline constexpr int CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT = 5;
 inline constexpr int CU_GRAPH_MEM_ATTR_USED_MEM_CURRENT = 0;
 inline constexpr int CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT = 2;
+inline constexpr int CU_GRAPH_NODE_TYPE_KERNEL = 0;
 inline constexpr int CU_GRAPH_NODE_TYPE_GRAPH = 4;
 inline constexpr int CU_GRAPH_NODE_TYPE_MEM_ALLOC = 10;
 inline constexpr uint64_t CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD = 2;
+
+struct CUDA_KERNEL_NODE_PARAMS {
+  CUfunction func;
+  unsigned grid[3], block[3], shared;
+  void** parameters;
+  void** extra;
+  CUkernel kern;  // from here on: version 2
+  CUcontext ctx;
+};
 
 struct CUDA_GRAPH_INSTANTIATE_PARAMS {
   uint64_t flags;
@@ -285,6 +295,8 @@ inline constexpr int CU_LIMIT_MALLOC_HEAP_SIZE = 2;
     (CUmodule * module, const void* image, unsigned count, int* options, void** values))           \
   X(cuModuleLoadFatBinary, (CUmodule * module, const void* image))                                 \
   X(cuModuleUnload, (CUmodule module))                                                             \
+  X(cuModuleGetFunction, (CUfunction * function, CUmodule module, const char* name))               \
+  X(cuKernelGetFunction, (CUfunction * function, CUkernel kernel))                                 \
   X(cuLibraryLoadData, (CUlibrary * library, const void* code, int* jit, void** jit_values,        \
                         unsigned jit_count, int* options, void** values, unsigned count))          \
   X(cuLibraryLoadFromFile, (CUlibrary * library, const char* path, int* jit, void** jit_values,    \
@@ -332,6 +344,8 @@ inline constexpr int CU_LIMIT_MALLOC_HEAP_SIZE = 2;
   X(cuCtxGetLimit, (size_t * value, int limit))                                              \
   X(cuGraphGetNodes, (CUgraph graph, CUgraphNode * nodes, size_t * count))                   \
   X(cuGraphNodeGetType, (CUgraphNode node, int* type))                                       \
+  X(cuGraphKernelNodeGetParams_v2, (CUgraphNode node, CUDA_KERNEL_NODE_PARAMS * params))     \
+  X(cuGraphKernelNodeGetParams, (CUgraphNode node, CUDA_KERNEL_NODE_PARAMS * params))        \
   X(cuGraphChildGraphNodeGetGraph, (CUgraphNode node, CUgraph * graph))                      \
   X(cuGraphMemAllocNodeGetParams, (CUgraphNode node, CUDA_MEM_ALLOC_NODE_PARAMS * params))   \
   X(cuDeviceGetGraphMemAttribute, (CUdevice device, int attribute, void* value))             \

@@ -6,6 +6,7 @@
 
 #include "abi/region.h"
 #include "limiter/account/charge.h"
+#include "limiter/core/kernel_names.h"
 #include "limiter/hook/prologue.h"
 #include "limiter/sys/buffer.h"
 
@@ -18,6 +19,7 @@ namespace {
 using account::Record;
 using account::Reservation;
 using account::Space;
+using core::KernelNames;
 
 constexpr uint64_t kGranule = uint64_t{2} << 20;  // of physical memory
 constexpr int kDeepest = 8;                       // graphs within graphs
@@ -41,7 +43,8 @@ struct Range {
   int device;
 };
 
-// Calls visit(node) for each node of the graph and of the graphs in it. False: it cannot be told.
+// Calls visit(node, type) for each node of the graph and of the graphs in it. False: it cannot be
+// told.
 template <class Visit>
 bool ForEachNode(CUgraph graph, int depth, Visit visit) {
   const auto get_nodes = HAMI_REAL(cuGraphGetNodes);
@@ -58,7 +61,7 @@ bool ForEachNode(CUgraph graph, int depth, Visit visit) {
   for (size_t i = 0; i < count; ++i) {
     int type = -1;
     if (get_type(nodes.data()[i], &type) != CUDA_SUCCESS) return false;
-    if (type == CU_GRAPH_NODE_TYPE_MEM_ALLOC) visit(nodes.data()[i]);
+    visit(nodes.data()[i], type);
     CUgraph child = nullptr;
     if (type == CU_GRAPH_NODE_TYPE_GRAPH && get_child != nullptr &&
         get_child(nodes.data()[i], &child) == CUDA_SUCCESS &&
@@ -88,12 +91,15 @@ struct Footprint {
 Footprint FootprintOf(CUgraph graph) {
   Footprint footprint;
   size_t count = 0;
-  if (!ForEachNode(graph, 0, [&count](CUgraphNode) { ++count; }) || count == 0) return footprint;
+  const auto allocates = [](int type) { return type == CU_GRAPH_NODE_TYPE_MEM_ALLOC; };
+  const bool told =
+      ForEachNode(graph, 0, [&](CUgraphNode, int type) { count += allocates(type) ? 1 : 0; });
+  if (!told || count == 0) return footprint;
   sys::Buffer<Range> ranges(count);
   if (!ranges.ok()) return footprint;
   size_t filled = 0;
-  ForEachNode(graph, 0, [&](CUgraphNode node) {
-    if (filled < count) ranges.data()[filled++] = RangeOf(node);
+  ForEachNode(graph, 0, [&](CUgraphNode node, int type) {
+    if (allocates(type) && filled < count) ranges.data()[filled++] = RangeOf(node);
   });
   std::sort(ranges.data(), ranges.data() + filled,
             [](const Range& a, const Range& b) { return a.begin < b.begin; });
@@ -107,6 +113,30 @@ Footprint FootprintOf(CUgraph graph) {
     footprint.devices |= 1u << device;
   }
   return footprint;
+}
+
+// What a kernel node launches, as core/kernel_names.h calls it; 0: not known.
+uint64_t NameOfKernel(CUgraphNode node) {
+  const auto get_v2 = HAMI_REAL(cuGraphKernelNodeGetParams_v2);
+  const auto get = get_v2 != nullptr ? get_v2 : HAMI_REAL(cuGraphKernelNodeGetParams);
+  CUDA_KERNEL_NODE_PARAMS params = {};
+  if (get == nullptr || get(node, &params) != CUDA_SUCCESS) return 0;
+  uint64_t name = KernelNames::Own().Of(KeyOf(params.func != nullptr ? params.func : params.kern));
+  for (unsigned i = 0; i < 3 && name != 0; ++i) {
+    name = core::Mixed(name, uint64_t{params.grid[i]} << 32 | params.block[i]) | 1;
+  }
+  return name;
+}
+
+// The same for a graph: its nodes in their order.
+uint64_t NameOf(CUgraph graph) {
+  uint64_t name = 1;
+  const bool told = ForEachNode(graph, 0, [&name](CUgraphNode node, int type) {
+    const uint64_t kernel = type == CU_GRAPH_NODE_TYPE_KERNEL && name != 0 ? NameOfKernel(node) : 1;
+    const bool known = name != 0 && kernel != 0;
+    name = known ? core::Mixed(core::Mixed(name, kernel), static_cast<uint64_t>(type)) | 1 : 0;
+  });
+  return told ? name : 0;
 }
 
 // For the calls that need an ordinal of a card of the region.
@@ -220,7 +250,7 @@ void Remember(CUgraphExec exec, const Footprint& footprint) {
 }
 
 template <class Call>
-CUresult Instantiate(CUgraphExec* exec, CUgraph graph, bool uploads, Call call) {
+CUresult InstantiateWithRoom(CUgraphExec* exec, CUgraph graph, bool uploads, Call call) {
   const Footprint footprint = FootprintOf(graph);
   if (footprint.devices == 0 || exec == nullptr) return call();
   if ((graph_devices.load() | footprint.devices) != graph_devices.load()) LearnOrdinals();
@@ -234,6 +264,14 @@ CUresult Instantiate(CUgraphExec* exec, CUgraph graph, bool uploads, Call call) 
   const CUresult result = refused ? CUDA_ERROR_OUT_OF_MEMORY : call();
   if (result == CUDA_SUCCESS) Remember(*exec, footprint);
   ForEachDevice(begun, Leave);
+  return result;
+}
+
+template <class Call>
+CUresult Instantiate(CUgraphExec* exec, CUgraph graph, bool uploads, Call call) {
+  const uint64_t name = NameOf(graph);
+  const CUresult result = InstantiateWithRoom(exec, graph, uploads, call);
+  if (result == CUDA_SUCCESS) KernelNames::Own().Set(KeyOf(*exec), name);
   return result;
 }
 

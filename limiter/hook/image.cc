@@ -2,8 +2,10 @@
 
 #include <elf.h>
 
+#include <cstring>
 #include <string_view>
 
+#include "limiter/core/kernel_names.h"
 #include "limiter/region/account.h"
 #include "limiter/sys/syscall.h"
 
@@ -12,6 +14,8 @@ namespace {
 
 constexpr uint16_t kCudaMachine = 190;  // EM_CUDA
 constexpr unsigned kAtOnce = 32;        // section headers read in one piece
+constexpr uint32_t kFatBinary = 0xba55ed50, kFatBinaryWrapper = 0x466243b1;
+constexpr uint64_t kMostHashed = 64 << 10;
 
 // A file, or this process's own memory.
 struct Source {
@@ -74,20 +78,79 @@ std::optional<uint64_t> BytesOf(const Source& source) {
   return bytes;
 }
 
-}  // namespace
+// A fat binary, and what a compiled program passes in its place.
+struct FatBinary {
+  uint32_t magic;
+  uint16_t version, header_size;
+  uint64_t size;  // of what follows the header
+};
+struct FatBinaryWrapper {
+  uint32_t magic, version;
+  const void* data;
+};
 
-std::optional<uint64_t> BytesOfImage(const void* image) {
-  if (image == nullptr) return std::nullopt;
-  return BytesOf({-1, image});
+// PTX ends with a NUL. Read in blocks that lie in one page each.
+uint64_t LengthOfText(const Source& source) {
+  constexpr uint64_t kBlock = 256;
+  char block[kBlock];
+  for (uint64_t at = 0; at < kMostHashed;) {
+    const uint64_t size = kBlock - (reinterpret_cast<uint64_t>(source.memory) + at) % kBlock;
+    if (!source.Read(at, block, size)) return 0;
+    const void* end = memchr(block, 0, size);
+    if (end != nullptr) return at + static_cast<uint64_t>(static_cast<const char*>(end) - block);
+    at += size;
+  }
+  return kMostHashed;
 }
 
-std::optional<uint64_t> BytesOfImageFile(const char* path) {
-  if (path == nullptr) return std::nullopt;
-  const int fd = sys::Open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return std::nullopt;
-  const auto bytes = BytesOf({fd, nullptr});
+// Of an image in memory; 0: not known.
+uint64_t LengthOf(const Source& source) {
+  Elf64_Ehdr header;
+  FatBinary fat;
+  if (source.Read(0, &fat, sizeof fat) && fat.magic == kFatBinary) {
+    return fat.header_size + fat.size;
+  }
+  if (source.Read(0, &header, sizeof header) && IsLinkedCubin(header)) {
+    return header.e_shoff + uint64_t{header.e_shnum} * sizeof(Elf64_Shdr);
+  }
+  char first = 0;
+  return source.Read(0, &first, 1) && first >= '\t' && first <= '~' ? LengthOfText(source) : 0;
+}
+
+uint64_t ContentOf(const Source& source, uint64_t length) {
+  char piece[1024];
+  uint64_t hash = length;
+  for (uint64_t at = 0; at < length && at < kMostHashed; at += sizeof piece) {
+    const uint64_t left = length - at;
+    const size_t size = left < sizeof piece ? left : sizeof piece;
+    if (!source.Read(at, piece, size)) return 0;
+    hash = core::HashOf(hash, piece, size);
+  }
+  return length == 0 ? 0 : hash | 1;
+}
+
+}  // namespace
+
+Image ReadImage(const void* image) {
+  if (image == nullptr) return {};
+  Source source = {-1, image};
+  FatBinaryWrapper wrapper;
+  if (source.Read(0, &wrapper, sizeof wrapper) && wrapper.magic == kFatBinaryWrapper) {
+    source.memory = wrapper.data;
+  }
+  return {BytesOf(source), ContentOf(source, LengthOf(source))};
+}
+
+Image ReadImageFile(const char* path) {
+  const int fd = path == nullptr ? -1 : sys::Open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return {};
+  const Source source = {fd, nullptr};
+  struct stat status = {};
+  const bool regular = sys::Stat(fd, &status) == 0 && S_ISREG(status.st_mode);
+  const Image image = {BytesOf(source),
+                       regular ? ContentOf(source, static_cast<uint64_t>(status.st_size)) : 0};
   sys::Close(fd);
-  return bytes;
+  return image;
 }
 
 }  // namespace hami::limiter::hook

@@ -19,7 +19,7 @@ namespace {
 using testing::Cubin;
 using testing::CubinSection;
 
-std::optional<uint64_t> BytesOf(const std::string& image) { return BytesOfImage(image.data()); }
+std::optional<uint64_t> BytesOf(const std::string& image) { return ReadImage(image.data()).bytes; }
 
 TEST(ImageTest, ACubinTakesItsLoadedSectionsEachAligned) {
   EXPECT_EQ(BytesOf(Cubin({})), 0u);
@@ -50,7 +50,7 @@ TEST(ImageTest, WhatOnlyTheDriverKnowsHasNoSize) {
   EXPECT_EQ(BytesOf(std::string("\x50\xed\x55\xba", 4) + std::string(100, '\0')), std::nullopt);
   EXPECT_EQ(BytesOf(Cubin({}, ET_REL)), std::nullopt);
   EXPECT_EQ(BytesOf(Cubin({}, ET_EXEC, EM_X86_64)), std::nullopt);
-  EXPECT_EQ(BytesOfImage(nullptr), std::nullopt);
+  EXPECT_EQ(ReadImage(nullptr).bytes, std::nullopt);
 }
 
 TEST(ImageTest, ABrokenImageHasNoSizeAndDoesNoHarm) {
@@ -64,7 +64,7 @@ TEST(ImageTest, ABrokenImageHasNoSizeAndDoesNoHarm) {
   for (size_t length = 1; length < whole.size(); ++length) {  // the rest cannot be read
     char* const image = pages + page - length;
     memcpy(image, whole.data(), length);
-    EXPECT_EQ(BytesOfImage(image), std::nullopt) << length;
+    EXPECT_EQ(ReadImage(image).bytes, std::nullopt) << length;
   }
   munmap(pages, 2 * page);
   EXPECT_EQ(BytesOf(Cubin({{".nv.global", SHT_NOBITS, UINT64_MAX, 16}})), std::nullopt);
@@ -78,13 +78,63 @@ TEST(ImageTest, AFileIsReadAsMemoryIs) {
   const std::string path = ::testing::TempDir() + "image_test." + std::to_string(getpid());
   const std::string image = Cubin({{".text.k", SHT_PROGBITS, 4096, 128}});
   std::ofstream(path, std::ios::binary) << image;
-  EXPECT_EQ(BytesOfImageFile(path.c_str()), 4096u);
+  EXPECT_EQ(ReadImageFile(path.c_str()).bytes, 4096u);
   std::ofstream(path, std::ios::binary) << image.substr(0, image.size() - 1);
-  EXPECT_EQ(BytesOfImageFile(path.c_str()), std::nullopt);
+  EXPECT_EQ(ReadImageFile(path.c_str()).bytes, std::nullopt);
   std::filesystem::remove(path);
-  EXPECT_EQ(BytesOfImageFile(path.c_str()), std::nullopt);
-  EXPECT_EQ(BytesOfImageFile("/"), std::nullopt);
-  EXPECT_EQ(BytesOfImageFile(nullptr), std::nullopt);
+  EXPECT_EQ(ReadImageFile(path.c_str()).bytes, std::nullopt);
+  EXPECT_EQ(ReadImageFile("/").bytes, std::nullopt);
+  EXPECT_EQ(ReadImageFile(nullptr).bytes, std::nullopt);
+}
+
+// The same kernels in two processes have the same names; those of another build have others.
+TEST(ImageTest, ContentIsTheSameForEqualImagesOnly) {
+  const auto content = [](const std::string& image) { return ReadImage(image.data()).content; };
+  const std::string cubin = Cubin({{".text.k", SHT_PROGBITS, 4096, 128}});
+  std::string other = cubin;
+  other[sizeof(Elf64_Ehdr) + 3] ^= 1;
+  EXPECT_NE(content(cubin), 0u);
+  EXPECT_EQ(content(cubin), content(std::string(cubin) + "what lies behind it"));
+  EXPECT_NE(content(cubin), content(other));
+  const std::string ptx = ".version 8.0\n.target sm_80\n" + std::string(3000, ' ');
+  EXPECT_NE(content(ptx), 0u);
+  EXPECT_EQ(content(ptx), content(std::string(ptx.c_str())));
+  EXPECT_NE(content(ptx), content(ptx + " "));
+}
+
+TEST(ImageTest, AFatBinaryIsKnownBehindItsWrapperToo) {
+  const auto fat_binary = [](const std::string& body) {
+    const uint64_t size = body.size();
+    return std::string("\x50\xed\x55\xba\1\0\x10\0", 8) +
+           std::string(reinterpret_cast<const char*>(&size), 8) + body;
+  };
+  const auto content = [](const std::string& image) {
+    const struct {
+      uint32_t magic, version;
+      const void *data, *unused;
+    } wrapper = {0x466243b1, 1, image.data(), nullptr};
+    EXPECT_EQ(ReadImage(image.data()).content, ReadImage(&wrapper).content);
+    return ReadImage(image.data()).content;
+  };
+  const std::string image = fat_binary(std::string(200'000, 'k'));
+  EXPECT_NE(content(image), 0u);
+  EXPECT_EQ(content(image), content(image + "behind"));
+  EXPECT_NE(content(image), content(fat_binary(std::string(199'999, 'k'))));
+}
+
+TEST(ImageTest, WhatEndsNobodyKnowsWhereHasNoContent) {
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  auto* pages = static_cast<char*>(
+      mmap(nullptr, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  ASSERT_NE(pages, MAP_FAILED);
+  ASSERT_EQ(mprotect(pages + page, page, PROT_NONE), 0);
+  memset(pages, 'p', page);  // a text without an end
+  EXPECT_EQ(ReadImage(pages + page - 300).content, 0u);
+  pages[page - 1] = '\0';
+  EXPECT_NE(ReadImage(pages + page - 300).content, 0u);
+  munmap(pages, 2 * page);
+  EXPECT_EQ(ReadImage("\x01\x02\x03").content, 0u);
+  EXPECT_EQ(ReadImage(nullptr).content, 0u);
 }
 
 }  // namespace

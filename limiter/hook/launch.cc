@@ -3,6 +3,7 @@
 #include "limiter/core/gate.h"
 #include "limiter/core/governor.h"
 #include "limiter/core/helper.h"
+#include "limiter/core/kernel_names.h"
 #include "limiter/hook/capture.h"
 #include "limiter/hook/graph.h"
 #include "limiter/hook/prologue.h"
@@ -94,6 +95,13 @@ __attribute__((always_inline)) inline uint32_t SizeClass(const unsigned (&grid)[
   return core::SizeClass(product(grid) * product(block));
 }
 
+// The launch's function in all processes of the container (core/shared.h).
+core::Sampled SampleOf(const Charge& charge, const Launch& launch) {
+  uint64_t key = core::KernelNames::Own().Of(launch.handle);
+  if (key != 0) key = core::Mixed(core::Mixed(key, launch.size_class), charge.device) | 1;
+  return {charge.function, charge.device, key};
+}
+
 // A random number is not worth a state that threads share.
 uint32_t Noise(const Charge& charge) {
   const auto mixed = reinterpret_cast<uint64_t>(&charge) ^ charge.busy_ns * 0x9e3779b97f4a7c15u;
@@ -159,7 +167,7 @@ CUresult Charged(const Launch& launch, const Current& current, uint32_t percent,
     return result;
   }
   const uint64_t end = sys::NowNs(CLOCK_MONOTONIC);
-  governor.sampler().End(probe, where, charge.sampled(), end - begin);
+  governor.sampler().End(probe, where, SampleOf(charge, launch), end - begin);
   if (charge.waited) function.OfferCompanion(end);
   governor.Ran(charge);
   return result;
@@ -231,7 +239,8 @@ void EndPart(Part& part, bool launched, uint64_t host_ns) {
   }
   if (part.probe != core::Sampler::kNone) {
     InContextOf(part.where.stream, [&](const Current&) {
-      governor.sampler().End(part.probe, part.where, part.charge.sampled(), host_ns);
+      governor.sampler().End(part.probe, part.where, {part.charge.function, part.charge.device, 0},
+                             host_ns);
     });
   }
   governor.Ran(part.charge);

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "abi/region.h"
+#include "limiter/core/kernel_names.h"
 #include "limiter/hook/book.h"
 #include "limiter/hook/image.h"
 #include "limiter/nvml/cards.h"
@@ -14,11 +15,14 @@
 using hami::limiter::account::Record;
 using hami::limiter::account::Reservation;
 using hami::limiter::account::Space;
-using hami::limiter::hook::BytesOfImage;
-using hami::limiter::hook::BytesOfImageFile;
+using hami::limiter::core::KernelNames;
 using hami::limiter::hook::Current;
 using hami::limiter::hook::CurrentDevice;
+using hami::limiter::hook::Image;
+using hami::limiter::hook::KeyOf;
 using hami::limiter::hook::OwnRecords;
+using hami::limiter::hook::ReadImage;
+using hami::limiter::hook::ReadImageFile;
 using hami::limiter::region::Attachment;
 
 namespace {
@@ -130,17 +134,24 @@ CUresult BookLoaded(Reservation& room, const Record& record, Undo undo) {
 }
 
 template <class Call>
-CUresult LoadModule(CUmodule* module, std::optional<uint64_t> needed, Call call) {
+CUresult PlaceModule(CUmodule* module, std::optional<uint64_t> needed, Call call) {
   const Current current = CurrentDevice();
   if (!current.valid || module == nullptr) return call();
   return Place(current, needed, call, [&](Reservation& room, uint64_t bytes) -> CUresult {
     if (bytes == 0) return CUDA_SUCCESS;
-    const Record record = hami::limiter::hook::RecordOf(
-        current, Space::kModule, hami::limiter::hook::KeyOf(*module), bytes, HAMI_KIND_MODULE);
+    const Record record = hami::limiter::hook::RecordOf(current, Space::kModule, KeyOf(*module),
+                                                        bytes, HAMI_KIND_MODULE);
     return BookLoaded(room, record, [module] {
       if (const auto unload = HAMI_REAL(cuModuleUnload)) unload(*module);
     });
   });
+}
+
+template <class Call>
+CUresult LoadModule(CUmodule* module, const Image& image, Call call) {
+  const CUresult result = PlaceModule(module, image.bytes, call);
+  if (result == CUDA_SUCCESS) KernelNames::Own().Set(KeyOf(*module), image.content);
+  return result;
 }
 
 // A library takes its bytes in each context that uses it, from then on until the context ends or
@@ -165,7 +176,7 @@ void UnloadInDriver(CUlibrary library) {
 // The program has the library.
 CUresult Enter(CUlibrary library, uint64_t identity, std::optional<uint64_t> needed) {
   Record record;
-  record.key = hami::limiter::hook::KeyOf(library);
+  record.key = KeyOf(library);
   record.size = needed.value_or(kUnsized);
   record.link = identity;
   record.space = Space::kLibrary;
@@ -176,7 +187,7 @@ CUresult Enter(CUlibrary library, uint64_t identity, std::optional<uint64_t> nee
 }
 
 template <class Call>
-CUresult LoadLibrary(CUlibrary* library, std::optional<uint64_t> needed, Call call) {
+CUresult PlaceLibrary(CUlibrary* library, std::optional<uint64_t> needed, Call call) {
   if (library == nullptr) return call();
   const uint64_t identity = next_library.fetch_add(1);
   const Current current = CurrentDevice();
@@ -191,11 +202,18 @@ CUresult LoadLibrary(CUlibrary* library, std::optional<uint64_t> needed, Call ca
   });
 }
 
+template <class Call>
+CUresult LoadLibrary(CUlibrary* library, const Image& image, Call call) {
+  const CUresult result = PlaceLibrary(library, image.bytes, call);
+  if (result == CUDA_SUCCESS) KernelNames::Own().Set(KeyOf(*library), image.content);
+  return result;
+}
+
 // A call that brings the library into the current context, unless it is there. It cannot be taken
 // out again without ending the program's library.
 template <class Call>
 CUresult UseLibrary(CUlibrary library, Call call) {
-  const auto known = OwnRecords().Find(Space::kLibrary, hami::limiter::hook::KeyOf(library));
+  const auto known = OwnRecords().Find(Space::kLibrary, KeyOf(library));
   const Current current = known ? CurrentDevice() : Current();
   if (!current.valid) return call();
   const Record place = PlacedRecord(current, known->link, 0);
@@ -213,7 +231,7 @@ CUresult UseLibrary(CUlibrary library, Call call) {
 }
 
 CUresult UnloadLibrary(CUlibrary library, hami::limiter::hook::type::cuLibraryUnload real) {
-  const auto known = OwnRecords().Take(Space::kLibrary, hami::limiter::hook::KeyOf(library));
+  const auto known = OwnRecords().Take(Space::kLibrary, KeyOf(library));
   const CUresult result = real(library);
   if (!known) return result;
   if (result == CUDA_SUCCESS) {
@@ -230,36 +248,50 @@ extern "C" {
 
 CUresult cuModuleLoad(CUmodule* module, const char* path) {
   HAMI_ACT(cuModuleLoad, module, path);
-  return LoadModule(module, BytesOfImageFile(path), [&] { return real(module, path); });
+  return LoadModule(module, ReadImageFile(path), [&] { return real(module, path); });
 }
 
 CUresult cuModuleLoadData(CUmodule* module, const void* image) {
   HAMI_ACT(cuModuleLoadData, module, image);
-  return LoadModule(module, BytesOfImage(image), [&] { return real(module, image); });
+  return LoadModule(module, ReadImage(image), [&] { return real(module, image); });
 }
 
 CUresult cuModuleLoadDataEx(CUmodule* module, const void* image, unsigned count, int* options,
                             void** values) {
   HAMI_ACT(cuModuleLoadDataEx, module, image, count, options, values);
-  return LoadModule(module, BytesOfImage(image),
+  return LoadModule(module, ReadImage(image),
                     [&] { return real(module, image, count, options, values); });
 }
 
 CUresult cuModuleLoadFatBinary(CUmodule* module, const void* image) {
   HAMI_ACT(cuModuleLoadFatBinary, module, image);
-  return LoadModule(module, BytesOfImage(image), [&] { return real(module, image); });
+  return LoadModule(module, ReadImage(image), [&] { return real(module, image); });
 }
 
 CUresult cuModuleUnload(CUmodule module) {
   HAMI_ACT(cuModuleUnload, module);
-  return hami::limiter::hook::FreeRecorded(Space::kModule, hami::limiter::hook::KeyOf(module),
+  return hami::limiter::hook::FreeRecorded(Space::kModule, KeyOf(module),
                                            [&] { return real(module); });
+}
+
+CUresult cuModuleGetFunction(CUfunction* function, CUmodule module, const char* name) {
+  HAMI_ACT(cuModuleGetFunction, function, module, name);
+  const CUresult result = real(function, module, name);
+  if (result == CUDA_SUCCESS) KernelNames::Own().SetMember(KeyOf(*function), KeyOf(module), name);
+  return result;
+}
+
+CUresult cuKernelGetFunction(CUfunction* function, CUkernel kernel) {
+  HAMI_ACT(cuKernelGetFunction, function, kernel);
+  const CUresult result = real(function, kernel);
+  if (result == CUDA_SUCCESS) KernelNames::Own().SetAlias(KeyOf(*function), KeyOf(kernel));
+  return result;
 }
 
 CUresult cuLibraryLoadData(CUlibrary* library, const void* code, int* jit, void** jit_values,
                            unsigned jit_count, int* options, void** values, unsigned count) {
   HAMI_ACT(cuLibraryLoadData, library, code, jit, jit_values, jit_count, options, values, count);
-  return LoadLibrary(library, BytesOfImage(code), [&] {
+  return LoadLibrary(library, ReadImage(code), [&] {
     return real(library, code, jit, jit_values, jit_count, options, values, count);
   });
 }
@@ -268,7 +300,7 @@ CUresult cuLibraryLoadFromFile(CUlibrary* library, const char* path, int* jit, v
                                unsigned jit_count, int* options, void** values, unsigned count) {
   HAMI_ACT(cuLibraryLoadFromFile, library, path, jit, jit_values, jit_count, options, values,
            count);
-  return LoadLibrary(library, BytesOfImageFile(path), [&] {
+  return LoadLibrary(library, ReadImageFile(path), [&] {
     return real(library, path, jit, jit_values, jit_count, options, values, count);
   });
 }
@@ -280,12 +312,16 @@ CUresult cuLibraryUnload(CUlibrary library) {
 
 CUresult cuLibraryGetKernel(CUkernel* kernel, CUlibrary library, const char* name) {
   HAMI_ACT(cuLibraryGetKernel, kernel, library, name);
-  return UseLibrary(library, [&] { return real(kernel, library, name); });
+  const CUresult result = UseLibrary(library, [&] { return real(kernel, library, name); });
+  if (result == CUDA_SUCCESS) KernelNames::Own().SetMember(KeyOf(*kernel), KeyOf(library), name);
+  return result;
 }
 
 CUresult cuLibraryGetModule(CUmodule* module, CUlibrary library) {
   HAMI_ACT(cuLibraryGetModule, module, library);
-  return UseLibrary(library, [&] { return real(module, library); });
+  const CUresult result = UseLibrary(library, [&] { return real(module, library); });
+  if (result == CUDA_SUCCESS) KernelNames::Own().SetAlias(KeyOf(*module), KeyOf(library));
+  return result;
 }
 
 CUresult cuLibraryGetGlobal(CUdeviceptr* pointer, size_t* bytes, CUlibrary library,

@@ -17,12 +17,19 @@ struct Entry {
 #define HAMI_HOOK(name, parameters) {#name, reinterpret_cast<void*>(&::name)},
 #define HAMI_CALL(name, parameters) {#name, nullptr},
 
+// What is found in a library. All zeros when new, apart from what is not, so that its 12 KiB are
+// not in the file.
+struct Found {
+  resolve::PointerMap map;
+  Families families;
+};
+
 template <size_t kCount>
 class Library {
  public:
   constexpr Library(const char* soname, const Entry (&entries)[kCount],
-                    std::atomic<void*> (&real)[kCount])
-      : soname_(soname), entries_(entries), real_(real) {}
+                    std::atomic<void*> (&real)[kCount], Found& found)
+      : soname_(soname), entries_(entries), real_(real), found_(found) {}
 
   // False: not loaded, and `load` is not wanted or failed.
   bool Bind(bool load) {
@@ -35,8 +42,8 @@ class Library {
       for (size_t i = 0; i < kCount; ++i) {
         void* function = real(handle, entries_[i].name);
         real_[i].store(function, std::memory_order_release);
-        map_.Insert(function, entries_[i].hook);
-        if (entries_[i].hook != nullptr) families_.Insert(entries_[i].name);
+        found_.map.Insert(function, entries_[i].hook);
+        if (entries_[i].hook != nullptr) found_.families.Insert(entries_[i].name);
       }
       bound_.store(true, std::memory_order_release);
     }
@@ -48,8 +55,9 @@ class Library {
   }
   void* HookOf(std::string_view name, void* real) {
     if (!Bind(false)) return nullptr;
-    void* hook = map_.Find(real);
-    if (hook == nullptr && families_.Has(name) && resolve::SameObject(real, Any())) Report(name);
+    void* hook = found_.map.Find(real);
+    if (hook == nullptr && found_.families.Has(name) && resolve::SameObject(real, Any()))
+      Report(name);
     return hook;
   }
 
@@ -64,16 +72,16 @@ class Library {
   const char* soname_;
   const Entry (&entries_)[kCount];
   std::atomic<void*> (&real_)[kCount];
+  Found& found_;
   std::atomic<bool> bound_{false};
-  resolve::PointerMap map_;
-  Families families_;
 };
 
 const Entry kCudaEntries[] = {HAMI_CUDA_HOOKS(HAMI_HOOK) HAMI_CUDA_CALLS(HAMI_CALL)};
 const Entry kNvmlEntries[] = {HAMI_NVML_HOOKS(HAMI_HOOK) HAMI_NVML_CALLS(HAMI_CALL)};
 
-constinit Library cuda("libcuda.so.1", kCudaEntries, cuda_functions);
-constinit Library nvml("libnvidia-ml.so.1", kNvmlEntries, nvml_functions);
+constinit Found in_cuda, in_nvml;
+constinit Library cuda("libcuda.so.1", kCudaEntries, cuda_functions, in_cuda);
+constinit Library nvml("libnvidia-ml.so.1", kNvmlEntries, nvml_functions, in_nvml);
 
 }  // namespace
 

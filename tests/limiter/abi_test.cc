@@ -7,6 +7,8 @@
 #include <sstream>
 #include <string>
 
+#include "limiter/hook/cuda_api.h"
+#include "limiter/nvml/nvml_api.h"
 #include "tests/limiter/session.h"
 
 namespace hami::limiter::testing {
@@ -96,6 +98,16 @@ TEST(AbiTest, ExportsAreTheReviewedList) {
                                  " | grep -oE '[^ ]+$'");
   EXPECT_GT(reviewed.size(), 50u);
   EXPECT_EQ(exported, reviewed);
+}
+
+// Programs that link to the driver come to a hook by its exported name only.
+TEST(AbiTest, EveryHookIsExported) {
+#define HAMI_NAME(name, parameters) #name,
+  const Lines hooks = {HAMI_CUDA_HOOKS(HAMI_NAME) HAMI_NVML_HOOKS(HAMI_NAME)};
+#undef HAMI_NAME
+  const Lines exported = LinesOf("nm -D --defined-only --without-symbol-versions " + Limiter() +
+                                 " | grep -oE '[^ ]+$'");
+  for (const std::string& hook : hooks) EXPECT_TRUE(exported.count(hook)) << hook;
 }
 
 TEST(AbiTest, StaticThreadStorageIsAtMost64Bytes) {

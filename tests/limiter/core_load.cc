@@ -2,8 +2,8 @@
 //
 //   core_load <kernel> <pattern> [card]
 //   kernel:  duration in us, or `mixed` (20, 100, 1000 us in turn)
-//   pattern: sync (wait after each launch), batch (after 20), deep (never), streams (4, never
-//   wait),
+//   pattern: sync (wait after each launch), library (the same, kernels of a library), batch (after
+//   20), deep (never), streams (4, never wait),
 //            threads (4, wait after 20), graph (20 kernels or 40 ms of them captured once, wait
 //            after each replay: a replay cannot be cut, and longer ones would not show a share in
 //            10 s), ptsz, cooperative, ex, old, old_grid, old_async, multi (this card and the
@@ -165,10 +165,31 @@ struct Part {
   });
 }
 
+// The simulated driver takes durations from kernels' names, and its handles are nanoseconds.
+void LoadKernels(const std::vector<std::string>& microseconds, bool from_library) {
+  constexpr char kImage[] = "core_load";
+  void *module = nullptr, *library = nullptr, *none = nullptr;
+  Must(Call("cuModuleLoadData", &module, kImage), "module");
+  if (from_library) {
+    Must(Call("cuLibraryLoadData", &library, kImage, none, none, 0u, none, none, 0u), "library");
+  }
+  for (const std::string& us : microseconds) {
+    const std::string name = "k_" + us + "us_load";
+    void *kernel = nullptr, *function = nullptr;
+    if (from_library) {
+      Must(Call("cuLibraryGetKernel", &kernel, library, name.c_str()), "kernel");
+      Must(Call("cuKernelGetFunction", &function, kernel), "function");
+    } else {
+      Must(Call("cuModuleGetFunction", &function, module, name.c_str()), "function");
+    }
+    kernels.push_back(reinterpret_cast<uintptr_t>(function));
+  }
+}
+
 void Run(const std::string& pattern) {
   Must(Call("cuCtxSetCurrent", context), "context");
   const std::vector<void*> one = {nullptr};
-  if (pattern == "sync") Every(1, one);
+  if (pattern == "sync" || pattern == "library") Every(1, one);
   if (pattern == "batch") Every(20, one);
   if (pattern == "deep" || pattern == "ptsz") Every(TwoSeconds(), one);
   if (pattern == "streams")
@@ -193,15 +214,14 @@ int main(int argc, char** argv) {
   const std::string kernel = argv[1], pattern = argv[2];
   const int card = argc > 3 ? atoi(argv[3]) : 0;
   next_card = card + 1;
-  if (kernel == "mixed") {
-    kernels = {20'000, 100'000, 1'000'000};
-  } else {
-    kernels = {strtoull(kernel.c_str(), nullptr, 10) * 1000};
-  }
   cuda = dlopen("libcuda.so.1", RTLD_NOW);
   if (cuda == nullptr) return 2;
   Must(Call("cuInit", 0u), "init");
   Must(Call("cuDevicePrimaryCtxRetain", &context, card), "context");
+  Must(Call("cuCtxSetCurrent", context), "context");
+  LoadKernels(kernel == "mixed" ? std::vector<std::string>{"20", "100", "1000"}
+                                : std::vector<std::string>{kernel},
+              pattern == "library");
   const char* launch = pattern == "ptsz" ? "cuLaunchKernel_ptsz" : "cuLaunchKernel";
   launch_kernel = reinterpret_cast<Launch>(dlsym(cuda, launch));
   synchronize = reinterpret_cast<Synchronize>(dlsym(cuda, "cuStreamSynchronize"));

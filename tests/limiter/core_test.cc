@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstring>
 #include <fstream>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -53,6 +54,30 @@ TEST_F(CoreTest, TwoProcessesShareOneLimit) {
   ExpectShare(judge.Share({a->pid(), b->pid()}), 50);
   EXPECT_GT(judge.Share(a->pid()), 10);
   EXPECT_GT(judge.Share(b->pid()), 10);
+}
+
+// Who is never alone on the card learns from who was.
+TEST_F(CoreTest, ProcessesShareWhatTheirKernelsTakeHoweverTheyCameByThem) {
+  Container box(Force(50));
+  const auto durations = [&box] {  // in microseconds, in order
+    std::multiset<uint64_t> all;
+    for (HamiExtFunction& function : box.region().ext.functions) {
+      const uint64_t word = std::atomic_ref(function.current).load();
+      constexpr uint64_t kNs = (uint64_t{1} << HAMI_FUNCTION_NS_BITS) - 1;
+      if (std::atomic_ref(function.key).load() != 0) all.insert((word & kNs) / 10'000 * 10);
+    }
+    return all;
+  };
+  const auto await = [&](const std::multiset<uint64_t>& expected) {
+    for (int i = 0; i < 600 && durations() != expected; ++i) usleep(50'000);
+    EXPECT_EQ(durations(), expected);
+  };
+  Program module = Load(box, "1000", "sync"), library = Load(box, "1000", "library");
+  await({1000});
+  Program others = Load(box, "mixed", "sync");
+  await({20, 100, 1000});
+  Program graph = Load(box, "2000", "graph"), again = Load(box, "2000", "graph");
+  await({20, 100, 1000, 40'000});
 }
 
 TEST_F(CoreTest, TwoContainersOnOneCardGetTheirOwnShares) {
