@@ -43,7 +43,7 @@ Function::Learned Function::Learn(uint64_t ns, uint64_t now_ns, bool confirmed,
   if (in_group_ == kGroupSize && now_ns - group_began_ns_ >= kGroupNs) {
     group_ = static_cast<uint8_t>((group_ + 1) % kGroups);
     in_group_ = 0;
-    minima_[group_] = confirmed ? estimate_ns() : 0;
+    minima_[group_] = confirmed ? own_ns_ : 0;
   }
   uint64_t& minimum = minima_[group_];
   if (in_group_ == 0) group_began_ns_ = now_ns;
@@ -53,6 +53,7 @@ Function::Learned Function::Learn(uint64_t ns, uint64_t now_ns, bool confirmed,
   for (const uint64_t one : minima_) {
     if (one != 0 && one < shortest) shortest = one;
   }
+  own_ns_ = shortest;
   if (shared.ns != 0 && shared.ns < shortest) shortest = shared.ns;
   CountRecent(now_ns);
   Learned learned;

@@ -82,6 +82,7 @@ class Function {
   bool steady() const { return steady_.load(std::memory_order_relaxed); }
 
   // Takes a sample in. `confirmed`: the estimate is not too short, so it is not forgotten.
+  // `shared`: nothing where the other processes are not to be believed.
   Learned Learn(uint64_t ns, uint64_t now_ns, bool confirmed = false, const Shortest& shared = {});
 
  private:
@@ -114,6 +115,7 @@ class Function {
   std::atomic<uint8_t> learning_{0};
   uint8_t group_ = 0;  // the rest: by the thread that holds learning_
   uint8_t in_group_ = 0;
+  uint64_t own_ns_ = 0;   // the shortest of this process's samples
   uint32_t met_ = 0;      // bit i: the i-th last sample was about the estimate
   uint32_t counted_ = 0;  // launches_ as CountRecent saw it
   uint64_t recent_ = 0;   // launches charged by this estimate or a longer one

@@ -58,10 +58,18 @@ class Feedback {
     const uint64_t elapsed_ms = period.elapsed_ns / 1'000'000;
     const uint64_t excess = TakeExcess(period.debt_ns * 100 / elapsed_ms);
     MoveCredit();
+    MoveTrust();
     return {FollowSum(k, Next(k), period), excess * elapsed_ms / 100, credit_ms_};
   }
   // What ran is no longer what was averaged.
-  void Restart() { *this = Feedback(); }
+  void Restart() {
+    const unsigned doubts = doubts_;
+    *this = Feedback();
+    doubts_ = doubts;
+  }
+  // Whether what the container's other processes saw of the same kernels may hold for this one: not
+  // for minutes after it used a quarter more than its estimates say. Their work may be unlike.
+  bool trusts_siblings() const { return doubts_ == 0; }
   // Whether the estimates are not too short: NVML shows no more than they say, by what can be told.
   bool confirms() const { return weight_ >= kEnough && measured_ <= raw_ + weight_ / 2 + noise_; }
 
@@ -71,6 +79,7 @@ class Feedback {
   static constexpr uint64_t kMostNoise = 5'000'000;
   static constexpr int kMostMissing = 10;  // points: the first seconds are not remembered for long
   static constexpr uint32_t kCreditStep = 50;
+  static constexpr unsigned kDoubts = 300;  // periods
   static uint64_t Aged(uint64_t sum) { return sum - sum / 4; }
 
   uint32_t Next(uint32_t k) const {
@@ -121,6 +130,14 @@ class Feedback {
     if (lowered >= next) return next;
     missing_ -= (next - lowered) * shown / next;
     return static_cast<uint32_t>(lowered);
+  }
+
+  void MoveTrust() {
+    if (doubts_ > 0) {
+      --doubts_;
+    } else if (measured_ > raw_ + raw_ / 4 + weight_ / 2 + noise_) {
+      doubts_ = kDoubts;
+    }
   }
 
   void MoveCredit() {
@@ -185,6 +202,7 @@ class Feedback {
   uint64_t noise_ = 0, launches_ = 0;                         // of a launch; in 1/1024
   int64_t last_raw_ = 0, missing_ = 0, charged_ = 0;
   uint32_t credit_ms_ = kLeastCredit;
+  unsigned doubts_ = 0;  // periods for which siblings are not trusted
   bool steady_ = false;  // what was launched in the last period was charged by steady estimates
 };
 

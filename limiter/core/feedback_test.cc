@@ -299,6 +299,21 @@ TEST(FeedbackTest, CreditGrowsWhileLaunchesWaitBelowTheLimitAndNoLonger) {
   EXPECT_EQ(credit(-3), Feedback::kLeastCredit);
 }
 
+TEST(FeedbackTest, SiblingsAreNotBelievedForMinutesAfterEstimatesWereFarTooShort) {
+  Feedback feedback;
+  for (int second = 0; second < 10; ++second) Raw(feedback, Feedback::kOne, 33, kSecond * 3 / 10);
+  EXPECT_TRUE(feedback.trusts_siblings());  // a tenth more
+  for (int second = 0; second < 4; ++second) Raw(feedback, Feedback::kOne, 60, kSecond * 3 / 10);
+  EXPECT_FALSE(feedback.trusts_siblings());
+  feedback.Restart();
+  int seconds = 0;
+  for (; !feedback.trusts_siblings() && seconds < 1000; ++seconds) {
+    Raw(feedback, Feedback::kOne, 30, kSecond * 3 / 10);
+  }
+  EXPECT_GT(seconds, 200);
+  EXPECT_LT(seconds, 400);
+}
+
 TEST(FeedbackTest, NothingChargedMovesNothing) {
   Feedback feedback;
   for (int i = 0; i < 10; ++i) EXPECT_EQ(Add(feedback, Feedback::kOne, 50, 0), Feedback::kOne);

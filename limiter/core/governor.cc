@@ -318,7 +318,9 @@ void Governor::Take(const Sampled& what, uint64_t ns) {
   const bool confirmed = confirmed_[device].load(std::memory_order_relaxed);
   const Shortest shared =
       SharedEstimates::Of(Attachment::Own().region()).Exchange(what.key, ns, now, confirmed);
-  const Function::Learned learned = what.function->Learn(ns, now, confirmed, shared);
+  const bool doubts = doubts_siblings_[device].load(std::memory_order_relaxed);
+  const Function::Learned learned =
+      what.function->Learn(ns, now, confirmed, doubts ? Shortest() : shared);
   const uint64_t before = learned.before_ns, after = learned.after_ns;
   if (before == 0) EndTurn(device);
   raw_ns_[device].fetch_add(

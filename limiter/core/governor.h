@@ -90,6 +90,11 @@ class Governor {
     confirmed_[device].store(confirmed, std::memory_order_relaxed);
   }
 
+  // Whether the estimates of the container's other processes do not hold for this one.
+  void DoubtSiblings(unsigned device, bool doubts) {
+    doubts_siblings_[device].store(doubts, std::memory_order_relaxed);
+  }
+
   // Device time that the container owes on a card, beyond what is owed in passing.
   static uint64_t Debt(unsigned device, uint32_t percent);
   // What the launches of this process were charged too much.
@@ -127,6 +132,7 @@ class Governor {
   std::atomic<uint64_t> turn_ns_[HAMI_EXT_DEVICES];    // when this process's turn ends; 0: not its
   std::atomic<uint32_t> credit_ms_[HAMI_EXT_DEVICES];  // 0: as the bucket has it
   std::atomic<bool> confirmed_[HAMI_EXT_DEVICES];
+  std::atomic<bool> doubts_siblings_[HAMI_EXT_DEVICES];
   std::atomic<bool> waited_[HAMI_EXT_DEVICES];
   std::atomic<uint32_t> in_force_[HAMI_EXT_DEVICES];  // percent of the last launch, 0 = none held
 };

@@ -112,6 +112,7 @@ void Compare(Attachment& own, unsigned device, Card& card, Period period, bool w
   governor.SetCredit(device, correction.credit_ms);
   governor.GiveBack(device, correction.give_back_ns);
   governor.Confirm(device, card.feedback.confirms());
+  governor.DoubtSiblings(device, !card.feedback.trusts_siblings());
 }
 
 // Publishes utilisation; true: something was launched since the last look, or wanted to.

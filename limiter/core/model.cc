@@ -66,6 +66,7 @@ struct World::Thread {
 
 struct World::Process {
   Container* container = nullptr;
+  uint64_t times = 1;
   std::unique_ptr<Functions, decltype(&free)> functions{
       static_cast<Functions*>(calloc(1, sizeof(Functions))), &free};
   Feedback feedback;
@@ -123,6 +124,7 @@ int World::Add(int limit, int processes, const Program& program) {
   for (int i = 0; i < processes; ++i) {
     auto process = std::make_unique<Process>();
     process->container = &container;
+    process->times = i % 2 == 0 ? 1 : program.times_of_second;
     process->looked_ns = now_ns_;
     for (unsigned t = 0; t < program.threads; ++t) {
       auto thread = std::make_unique<Thread>();
@@ -171,7 +173,7 @@ void World::GoOn(Thread& thread) {
   Process& process = *thread.process;
   const Program& program = process.container->program;
   const size_t which = thread.launches % program.kernels_ns.size();
-  const uint64_t duration = program.kernels_ns[which];
+  const uint64_t duration = program.kernels_ns[which] * process.times;
   const size_t stream = thread.launches % thread.stream_done_ns.size();
   const uint64_t ready = std::max(now_ns_, thread.stream_done_ns[stream]);
   if (process.container->limit == 0) {
@@ -305,7 +307,9 @@ void World::Take(Process& process, const Sample& sample) {
   std::vector<HamiExtFunction>& table = process.container->functions;
   const Shortest shared = SharedEstimates(table.data(), static_cast<uint32_t>(table.size()))
                               .Exchange(sample.key, ns, now_ns_, process.confirmed);
-  const Function::Learned learned = function.Learn(ns, now_ns_, process.confirmed, shared);
+  const bool trusts = process.feedback.trusts_siblings();
+  const Function::Learned learned =
+      function.Learn(ns, now_ns_, process.confirmed, trusts ? shared : Shortest());
   const uint64_t before = learned.before_ns, after = learned.after_ns;
   Container& container = *process.container;
   if (before == 0 && container.turn_of == &function) container.turn_ends_ns = 0;

@@ -26,6 +26,7 @@ struct Program {
   std::vector<uint64_t> kernels_ns;  // in turn
   unsigned launches_per_wait = 1;    // then waits for its first stream
   unsigned streams = 1, threads = 1;
+  uint64_t times_of_second = 1;  // that the kernels of each second process take
 };
 // `kernel`: microseconds or "mixed"; `pattern`: sync, batch, deep, graph, streams, threads.
 Program ProgramOf(const std::string& kernel, const std::string& pattern);

@@ -93,6 +93,24 @@ TEST(CoreModelTest, LongKernelsThatBeginTogetherAreNotHeldBackForTheOthersTime) 
   }
 }
 
+// The same kernels on unlike data: what a sibling saw is too short, which NVML shows in two
+// seconds.
+TEST(CoreModelTest, SiblingsWithLongerWorkAreNotLeftUnlimited) {
+  for (const char* pattern : {"sync", "batch", "deep", "streams", "threads"}) {
+    for (const char* kernel : {"1000", "mixed"}) {
+      for (const int processes : {2, 8}) {
+        World world(1);
+        Program program = ProgramOf(kernel, pattern);
+        program.times_of_second = 3;
+        const int own = world.Add(75, processes, program);
+        world.Run(14);
+        EXPECT_LT(world.Share(own, 2, 6), 78) << kernel << " " << pattern << " " << processes;
+        EXPECT_LT(world.Share(own, 6, 14), 76) << kernel << " " << pattern << " " << processes;
+      }
+    }
+  }
+}
+
 TEST(CoreModelTest, IsTheSameEachTime) {
   const Cell cell = {25, "20000", "deep", 8, "limited"};
   EXPECT_EQ(Error(cell), Error(cell));

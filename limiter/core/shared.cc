@@ -7,12 +7,10 @@ namespace {
 
 constexpr uint64_t kLongestNs = (uint64_t{1} << HAMI_FUNCTION_NS_BITS) - 1;
 constexpr uint64_t kTag = ~uint64_t{0} << HAMI_FUNCTION_TAG_SHIFT;
+constexpr int64_t kLater = 5'000'000'000;
 constexpr uint32_t kMostMet = 15, kEnoughMet = 8;
 
 uint64_t Load(uint64_t& word) { return std::atomic_ref(word).load(std::memory_order_relaxed); }
-void Store(uint64_t& word, uint64_t value) {
-  std::atomic_ref(word).store(value, std::memory_order_relaxed);
-}
 
 // A shortest sample, and how many were about as short.
 struct Span {
@@ -38,8 +36,12 @@ Span Joined(const Span& a, const Span& b) {
   return shorter;
 }
 
-// A time ahead of now is from before the machine's last start: as old as can be.
-uint64_t Age(uint64_t began_ns, uint64_t now_ns) { return now_ns - began_ns; }
+// A time ahead of now is another process's that read the clock a moment later; far ahead, one from
+// before the machine's last start: as old as can be.
+uint64_t Age(uint64_t began_ns, uint64_t now_ns) {
+  const auto ahead = static_cast<int64_t>(began_ns - now_ns);
+  return ahead > 0 && ahead < kLater ? 0 : now_ns - began_ns;
+}
 
 }  // namespace
 
@@ -56,7 +58,7 @@ HamiExtFunction* SharedEstimates::Find(uint64_t key, uint64_t now_ns) const {
   HamiExtFunction* forgotten = nullptr;
   uint64_t former_key = 0;
   for (uint32_t probe = 0; probe < kMostProbes && probe < count_; ++probe) {
-    HamiExtFunction& entry = table_[(key + probe) % count_];
+    HamiExtFunction& entry = table_[((key >> 8) + probe) % count_];
     uint64_t seen = Load(entry.key);
     if (seen == 0 && std::atomic_ref(entry.key).compare_exchange_strong(seen, key)) seen = key;
     if (seen == key) return &entry;
@@ -77,19 +79,21 @@ void SharedEstimates::BeginSpan(HamiExtFunction& function, uint64_t key, uint64_
   if (age < kSpanNs || !std::atomic_ref(function.began_ns).compare_exchange_strong(began, now_ns)) {
     return;
   }
-  const Span current = SpanIn(Load(function.current), key);
+  uint64_t former = Load(function.current);
+  const Span current = SpanIn(former, key);
   Span kept = age < 2 * kSpanNs ? current : Span();
   if (confirmed) kept = Joined(current, SpanIn(Load(function.former), key));
-  Store(function.former, WordOf(kept, key));
-  Store(function.current, 0);
+  std::atomic_ref(function.former).store(WordOf(kept, key), std::memory_order_relaxed);
+  std::atomic_ref(function.current).compare_exchange_strong(former, 0);  // a newer sample stays
 }
 
 Shortest SharedEstimates::Exchange(uint64_t key, uint64_t ns, uint64_t now_ns,
                                    bool confirmed) const {
-  HamiExtFunction* function = key != 0 && count_ != 0 ? Find(key, now_ns) : nullptr;
+  const bool shares = key != 0 && count_ != 0 && ns <= kLongestNs;
+  HamiExtFunction* function = shares ? Find(key, now_ns) : nullptr;
   if (function == nullptr) return {};
   BeginSpan(*function, key, now_ns, confirmed);
-  const Span sample = {ns == 0 ? 1 : ns < kLongestNs ? ns : kLongestNs, 1};
+  const Span sample = {ns == 0 ? 1 : ns, 1};
   std::atomic_ref current(function->current);
   uint64_t seen = current.load(std::memory_order_relaxed);
   Span now;

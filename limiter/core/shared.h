@@ -22,7 +22,8 @@ class SharedEstimates {
   // Nothing in a file that has no room for it.
   static SharedEstimates Of(HamiRegion& region);
 
-  // Puts a sample of `key` in and takes out what is known. Nothing: key 0, or no room.
+  // Puts a sample of `key` in and takes out what is known. Nothing: key 0, no room, or a sample of
+  // more than a minute.
   Shortest Exchange(uint64_t key, uint64_t ns, uint64_t now_ns, bool confirmed) const;
 
  private:

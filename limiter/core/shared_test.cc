@@ -70,7 +70,7 @@ TEST_F(SharedTest, WhatIsFromBeforeARebootIsForgotten) {
 
 TEST_F(SharedTest, AFunctionThatNobodyUsedForAMinuteMakesRoom) {
   std::vector<uint64_t> keys;
-  for (uint64_t i = 1; i <= 40; ++i) keys.push_back(i << 40 | i);
+  for (uint64_t i = 1; i <= 40; ++i) keys.push_back(i << 40 | i << 8);
   size_t known = 0;
   for (const uint64_t key : keys) known += Exchange(key, 1000, 0) != 0 ? 1 : 0;
   EXPECT_EQ(known, 16u);
@@ -78,9 +78,16 @@ TEST_F(SharedTest, AFunctionThatNobodyUsedForAMinuteMakesRoom) {
   EXPECT_EQ(Exchange(kKey, 9000, 61), 9000u);  // not what its entry held for another function
 }
 
-TEST_F(SharedTest, ADurationThatDoesNotFitIsTheLongestThereIs) {
-  EXPECT_EQ(Exchange(kKey, uint64_t{1} << 50, 0), (uint64_t{1} << 36) - 1);
+TEST_F(SharedTest, ADurationThatDoesNotFitIsNotShared) {
+  EXPECT_EQ(Exchange(kKey, uint64_t{1} << 36, 0), 0u);
+  EXPECT_EQ(Exchange(kKey, (uint64_t{1} << 36) - 1, 0), (uint64_t{1} << 36) - 1);
   EXPECT_EQ(Exchange(kKey, 0, 0), 1u);
+}
+
+// The clock was read before another process began the span.
+TEST_F(SharedTest, AMomentAgoIsNotBeforeAReboot) {
+  Exchange(kKey, 1000, 20);
+  EXPECT_EQ(Exchange(kKey, 5000, 19.999), 1000u);
 }
 
 TEST_F(SharedTest, AnyWordsAreBorne) {

@@ -321,6 +321,15 @@ inline constexpr int CU_LIMIT_MALLOC_HEAP_SIZE = 2;
   X(cuGraphUpload, (CUgraphExec exec, CUstream stream))                                            \
   X(cuGraphUpload_ptsz, (CUgraphExec exec, CUstream stream))                                       \
   X(cuGraphExecDestroy, (CUgraphExec exec))                                                        \
+  X(cuGraphExecUpdate, (CUgraphExec exec, CUgraph graph, CUgraphNode * error_node, int* what))     \
+  X(cuGraphExecUpdate_v2, (CUgraphExec exec, CUgraph graph, void* what))                           \
+  X(cuGraphExecKernelNodeSetParams,                                                                \
+    (CUgraphExec exec, CUgraphNode node, const CUDA_KERNEL_NODE_PARAMS* params))                   \
+  X(cuGraphExecKernelNodeSetParams_v2,                                                             \
+    (CUgraphExec exec, CUgraphNode node, const CUDA_KERNEL_NODE_PARAMS* params))                   \
+  X(cuGraphExecNodeSetParams, (CUgraphExec exec, CUgraphNode node, void* params))                  \
+  X(cuGraphExecChildGraphNodeSetParams, (CUgraphExec exec, CUgraphNode node, CUgraph child))       \
+  X(cuGraphNodeSetEnabled, (CUgraphExec exec, CUgraphNode node, unsigned enabled))                 \
   X(cuDeviceGraphMemTrim, (CUdevice device))                                                       \
   X(cuMemGetInfo_v2, (size_t * free_bytes, size_t * total_bytes))                                  \
   X(cuMemGetInfo, (unsigned* free_bytes, unsigned* total_bytes))                                   \

@@ -81,40 +81,6 @@ Range RangeOf(CUgraphNode node) {
           DeviceOf(params.pool_props.location)};
 }
 
-// What a graph's allocations take on each card at most. The driver gives allocations that live at
-// different times the same addresses, so it is the volume of the addresses.
-struct Footprint {
-  uint64_t bytes[HAMI_EXT_DEVICES] = {};
-  uint32_t devices = 0;
-};
-
-Footprint FootprintOf(CUgraph graph) {
-  Footprint footprint;
-  size_t count = 0;
-  const auto allocates = [](int type) { return type == CU_GRAPH_NODE_TYPE_MEM_ALLOC; };
-  const bool told =
-      ForEachNode(graph, 0, [&](CUgraphNode, int type) { count += allocates(type) ? 1 : 0; });
-  if (!told || count == 0) return footprint;
-  sys::Buffer<Range> ranges(count);
-  if (!ranges.ok()) return footprint;
-  size_t filled = 0;
-  ForEachNode(graph, 0, [&](CUgraphNode node, int type) {
-    if (allocates(type) && filled < count) ranges.data()[filled++] = RangeOf(node);
-  });
-  std::sort(ranges.data(), ranges.data() + filled,
-            [](const Range& a, const Range& b) { return a.begin < b.begin; });
-  uint64_t covered[HAMI_EXT_DEVICES] = {};
-  for (const Range& range : std::span(ranges.data(), filled)) {
-    if (range.device < 0) continue;
-    const auto device = static_cast<unsigned>(range.device);
-    const uint64_t from = std::max(range.begin, covered[device]);
-    if (range.end > from) footprint.bytes[device] += range.end - from;
-    covered[device] = std::max(covered[device], range.end);
-    footprint.devices |= 1u << device;
-  }
-  return footprint;
-}
-
 // What a kernel node launches, as core/kernel_names.h calls it; 0: not known.
 uint64_t NameOfKernel(CUgraphNode node) {
   const auto get_v2 = HAMI_REAL(cuGraphKernelNodeGetParams_v2);
@@ -128,15 +94,54 @@ uint64_t NameOfKernel(CUgraphNode node) {
   return name;
 }
 
-// The same for a graph: its nodes in their order.
-uint64_t NameOf(CUgraph graph) {
-  uint64_t name = 1;
-  const bool told = ForEachNode(graph, 0, [&name](CUgraphNode node, int type) {
-    const uint64_t kernel = type == CU_GRAPH_NODE_TYPE_KERNEL && name != 0 ? NameOfKernel(node) : 1;
-    const bool known = name != 0 && kernel != 0;
-    name = known ? core::Mixed(core::Mixed(name, kernel), static_cast<uint64_t>(type)) | 1 : 0;
+// What a walk over a graph finds.
+struct Survey {
+  size_t allocations = 0;  // 0 too if it cannot be told
+  uint64_t name = 1;       // what it is in each process: its kernels in their order; 0: not known
+};
+
+// A graph of more than kernels has no name: how much a node copies, or how often a condition holds,
+// is not known.
+Survey SurveyOf(CUgraph graph) {
+  Survey found;
+  const bool told = ForEachNode(graph, 0, [&found](CUgraphNode node, int type) {
+    if (type == CU_GRAPH_NODE_TYPE_MEM_ALLOC) ++found.allocations;
+    if (found.name == 0 || type == CU_GRAPH_NODE_TYPE_GRAPH) return;
+    const uint64_t kernel = type == CU_GRAPH_NODE_TYPE_KERNEL ? NameOfKernel(node) : 0;
+    found.name = kernel != 0 ? core::Mixed(found.name, kernel) | 1 : 0;
   });
-  return told ? name : 0;
+  return told ? found : Survey{0, 0};
+}
+
+// What a graph's allocations take on each card at most. The driver gives allocations that live at
+// different times the same addresses, so it is the volume of the addresses.
+struct Footprint {
+  uint64_t bytes[HAMI_EXT_DEVICES] = {};
+  uint32_t devices = 0;
+};
+
+Footprint FootprintOf(CUgraph graph, size_t allocations) {
+  Footprint footprint;
+  if (allocations == 0) return footprint;
+  sys::Buffer<Range> ranges(allocations);
+  if (!ranges.ok()) return footprint;
+  size_t filled = 0;
+  ForEachNode(graph, 0, [&](CUgraphNode node, int type) {
+    const bool allocates = type == CU_GRAPH_NODE_TYPE_MEM_ALLOC;
+    if (allocates && filled < allocations) ranges.data()[filled++] = RangeOf(node);
+  });
+  std::sort(ranges.data(), ranges.data() + filled,
+            [](const Range& a, const Range& b) { return a.begin < b.begin; });
+  uint64_t covered[HAMI_EXT_DEVICES] = {};
+  for (const Range& range : std::span(ranges.data(), filled)) {
+    if (range.device < 0) continue;
+    const auto device = static_cast<unsigned>(range.device);
+    const uint64_t from = std::max(range.begin, covered[device]);
+    if (range.end > from) footprint.bytes[device] += range.end - from;
+    covered[device] = std::max(covered[device], range.end);
+    footprint.devices |= 1u << device;
+  }
+  return footprint;
 }
 
 // For the calls that need an ordinal of a card of the region.
@@ -250,8 +255,8 @@ void Remember(CUgraphExec exec, const Footprint& footprint) {
 }
 
 template <class Call>
-CUresult InstantiateWithRoom(CUgraphExec* exec, CUgraph graph, bool uploads, Call call) {
-  const Footprint footprint = FootprintOf(graph);
+CUresult InstantiateWithRoom(CUgraphExec* exec, const Footprint& footprint, bool uploads,
+                             Call call) {
   if (footprint.devices == 0 || exec == nullptr) return call();
   if ((graph_devices.load() | footprint.devices) != graph_devices.load()) LearnOrdinals();
   graph_devices.fetch_or(footprint.devices);
@@ -269,9 +274,10 @@ CUresult InstantiateWithRoom(CUgraphExec* exec, CUgraph graph, bool uploads, Cal
 
 template <class Call>
 CUresult Instantiate(CUgraphExec* exec, CUgraph graph, bool uploads, Call call) {
-  const uint64_t name = NameOf(graph);
-  const CUresult result = InstantiateWithRoom(exec, graph, uploads, call);
-  if (result == CUDA_SUCCESS) KernelNames::Own().Set(KeyOf(*exec), name);
+  const Survey found = SurveyOf(graph);
+  const CUresult result =
+      InstantiateWithRoom(exec, FootprintOf(graph, found.allocations), uploads, call);
+  if (result == CUDA_SUCCESS) KernelNames::Own().Set(KeyOf(*exec), found.name);
   return result;
 }
 
@@ -383,6 +389,7 @@ CUresult cuGraphExecDestroy(CUgraphExec exec) {
     taken[device] = *graph;
     devices |= 1u << device;
   });
+  KernelNames::Own().Set(KeyOf(exec), 0);
   const CUresult result = real(exec);
   ForEachDevice(devices, [&](unsigned device) {
     if (result == CUDA_SUCCESS) {
@@ -393,6 +400,32 @@ CUresult cuGraphExecDestroy(CUgraphExec exec) {
   });
   return result;
 }
+
+// A graph that was changed is another one.
+#define HAMI_GRAPH_CHANGE(name, parameters, ...) \
+  CUresult name parameters {                     \
+    HAMI_ACT(name, __VA_ARGS__);                 \
+    KernelNames::Own().Set(KeyOf(exec), 0);      \
+    return real(__VA_ARGS__);                    \
+  }
+
+HAMI_GRAPH_CHANGE(cuGraphExecUpdate,
+                  (CUgraphExec exec, CUgraph graph, CUgraphNode* error_node, int* what), exec,
+                  graph, error_node, what)
+HAMI_GRAPH_CHANGE(cuGraphExecUpdate_v2, (CUgraphExec exec, CUgraph graph, void* what), exec, graph,
+                  what)
+HAMI_GRAPH_CHANGE(cuGraphExecKernelNodeSetParams,
+                  (CUgraphExec exec, CUgraphNode node, const CUDA_KERNEL_NODE_PARAMS* params), exec,
+                  node, params)
+HAMI_GRAPH_CHANGE(cuGraphExecKernelNodeSetParams_v2,
+                  (CUgraphExec exec, CUgraphNode node, const CUDA_KERNEL_NODE_PARAMS* params), exec,
+                  node, params)
+HAMI_GRAPH_CHANGE(cuGraphExecNodeSetParams, (CUgraphExec exec, CUgraphNode node, void* params),
+                  exec, node, params)
+HAMI_GRAPH_CHANGE(cuGraphExecChildGraphNodeSetParams,
+                  (CUgraphExec exec, CUgraphNode node, CUgraph child), exec, node, child)
+HAMI_GRAPH_CHANGE(cuGraphNodeSetEnabled, (CUgraphExec exec, CUgraphNode node, unsigned enabled),
+                  exec, node, enabled)
 
 CUresult cuDeviceGraphMemTrim(CUdevice device) {
   HAMI_ACT(cuDeviceGraphMemTrim, device);

@@ -15,7 +15,7 @@ namespace {
 constexpr uint16_t kCudaMachine = 190;  // EM_CUDA
 constexpr unsigned kAtOnce = 32;        // section headers read in one piece
 constexpr uint32_t kFatBinary = 0xba55ed50, kFatBinaryWrapper = 0x466243b1;
-constexpr uint64_t kMostHashed = 64 << 10;
+constexpr uint64_t kMostHashed = 1 << 20, kLongestText = 64 << 20, kPiece = 4096;
 
 // A file, or this process's own memory.
 struct Source {
@@ -89,18 +89,17 @@ struct FatBinaryWrapper {
   const void* data;
 };
 
-// PTX ends with a NUL. Read in blocks that lie in one page each.
+// PTX ends with a NUL. Read in pieces that lie in one page each: what is mapped can be read whole.
 uint64_t LengthOfText(const Source& source) {
-  constexpr uint64_t kBlock = 256;
-  char block[kBlock];
-  for (uint64_t at = 0; at < kMostHashed;) {
-    const uint64_t size = kBlock - (reinterpret_cast<uint64_t>(source.memory) + at) % kBlock;
-    if (!source.Read(at, block, size)) return 0;
-    const void* end = memchr(block, 0, size);
-    if (end != nullptr) return at + static_cast<uint64_t>(static_cast<const char*>(end) - block);
+  char piece[kPiece];
+  for (uint64_t at = 0; at < kLongestText;) {
+    const uint64_t size = kPiece - (reinterpret_cast<uint64_t>(source.memory) + at) % kPiece;
+    if (!source.Read(at, piece, size)) return 0;
+    const size_t length = strnlen(piece, size);
+    if (length < size) return at + length;
     at += size;
   }
-  return kMostHashed;
+  return 0;
 }
 
 // Of an image in memory; 0: not known.
@@ -117,16 +116,24 @@ uint64_t LengthOf(const Source& source) {
   return source.Read(0, &first, 1) && first >= '\t' && first <= '~' ? LengthOfText(source) : 0;
 }
 
-uint64_t ContentOf(const Source& source, uint64_t length) {
-  char piece[1024];
-  uint64_t hash = length;
-  for (uint64_t at = 0; at < length && at < kMostHashed; at += sizeof piece) {
-    const uint64_t left = length - at;
-    const size_t size = left < sizeof piece ? left : sizeof piece;
-    if (!source.Read(at, piece, size)) return 0;
+// Adds what lies between two offsets. False: it cannot be read.
+bool AddTo(uint64_t& hash, const Source& source, uint64_t from, uint64_t to) {
+  char piece[kPiece];
+  for (uint64_t at = from; at < to; at += kPiece) {
+    const size_t size = to - at < kPiece ? to - at : kPiece;
+    if (!source.Read(at, piece, size)) return false;
     hash = core::HashOf(hash, piece, size);
   }
-  return length == 0 ? 0 : hash | 1;
+  return true;
+}
+
+// A large one's beginning and end: the code of a cubin lies behind its strings and symbols.
+uint64_t ContentOf(const Source& source, uint64_t length) {
+  const uint64_t first = length < kMostHashed ? length : kMostHashed;
+  const uint64_t last = length - first < kMostHashed ? first : length - kMostHashed;
+  uint64_t hash = length;
+  const bool whole = AddTo(hash, source, 0, first) && AddTo(hash, source, last, length);
+  return whole && length != 0 ? hash | 1 : 0;
 }
 
 }  // namespace

@@ -13,8 +13,8 @@ namespace hami::limiter::hook {
 
 struct Image {
   std::optional<uint64_t> bytes;  // that it takes on a card
-  uint64_t content = 0;  // a hash of its first 64 KiB and its length, the same in each process; 0:
-                         // it cannot be told where it ends
+  uint64_t content = 0;  // a hash, the same in each process, of its length, its first and its last
+                         // MiB; 0: it cannot be told where it ends
 };
 
 Image ReadImage(const void* image);

@@ -99,7 +99,20 @@ TEST(ImageTest, ContentIsTheSameForEqualImagesOnly) {
   const std::string ptx = ".version 8.0\n.target sm_80\n" + std::string(3000, ' ');
   EXPECT_NE(content(ptx), 0u);
   EXPECT_EQ(content(ptx), content(std::string(ptx.c_str())));
+  EXPECT_EQ(content(ptx), ReadImage((std::string(333, 'x') + ptx).c_str() + 333).content);
   EXPECT_NE(content(ptx), content(ptx + " "));
+}
+
+TEST(ImageTest, OfALargeImageTheBeginningAndTheEndCount) {
+  const auto content = [](std::string image, size_t at) {
+    if (at != 0) image[at] = 'x';
+    return ReadImage(image.data()).content;
+  };
+  const std::string ptx(5 << 20, 'p');
+  EXPECT_NE(content(ptx, 0), 0u);
+  EXPECT_NE(content(ptx, 0), content(ptx, 100'000));
+  EXPECT_NE(content(ptx, 0), content(ptx, ptx.size() - 100'000));
+  EXPECT_NE(content(ptx, 0), content(ptx + "p", 0));
 }
 
 TEST(ImageTest, AFatBinaryIsKnownBehindItsWrapperToo) {

@@ -270,6 +270,7 @@ CUresult cuModuleLoadFatBinary(CUmodule* module, const void* image) {
 
 CUresult cuModuleUnload(CUmodule module) {
   HAMI_ACT(cuModuleUnload, module);
+  KernelNames::Own().Set(KeyOf(module), 0);
   return hami::limiter::hook::FreeRecorded(Space::kModule, KeyOf(module),
                                            [&] { return real(module); });
 }
@@ -307,6 +308,7 @@ CUresult cuLibraryLoadFromFile(CUlibrary* library, const char* path, int* jit, v
 
 CUresult cuLibraryUnload(CUlibrary library) {
   HAMI_ACT(cuLibraryUnload, library);
+  KernelNames::Own().Set(KeyOf(library), 0);
   return UnloadLibrary(library, real);
 }
 

@@ -6,9 +6,9 @@
 //   20), deep (never), streams (4, never wait),
 //            threads (4, wait after 20), graph (20 kernels or 40 ms of them captured once, wait
 //            after each replay: a replay cannot be cut, and longer ones would not show a share in
-//            10 s), ptsz, cooperative, ex, old, old_grid, old_async, multi (this card and the
-//            next), and cooperative_ptsz, ex_ptsz, graph_ptsz (as deep or graph, by the other
-//            entry points)
+//            10 s), graph_updated (the same, told anew what it was), ptsz, cooperative, ex, old,
+//            old_grid, old_async, multi (this card and the next), and cooperative_ptsz, ex_ptsz,
+//            graph_ptsz (as deep or graph, by the other entry points)
 //
 // Says "ready" and launches from then on. Answers each line of its input with the number of
 // launches so far; ends with its input.
@@ -89,7 +89,7 @@ unsigned TwoSeconds() {
   }
 }
 
-[[noreturn]] void Graph(void* stream, const char* by) {
+[[noreturn]] void Graph(void* stream, const char* by, bool updated = false) {
   const uintptr_t longest = *std::max_element(kernels.begin(), kernels.end());
   const uint64_t length = std::clamp<uint64_t>(40'000'000 / longest, 1, 20);
   void *graph = nullptr, *exec = nullptr;
@@ -98,6 +98,9 @@ unsigned TwoSeconds() {
   launches = 0;
   Must(Call("cuStreamEndCapture", stream, &graph), "end capture");
   Must(Call("cuGraphInstantiateWithFlags", &exec, graph, 0ull), "instantiate");
+  uint64_t update[3] = {};  // CUgraphExecUpdateResultInfo
+  if (updated)
+    Must(Call("cuGraphExecUpdate_v2", exec, graph, static_cast<void*>(update)), "update");
   const auto replay = reinterpret_cast<int (*)(void*, void*)>(dlsym(cuda, by));
   while (true) {
     Must(replay(exec, stream), "graph launch");
@@ -196,6 +199,7 @@ void Run(const std::string& pattern) {
     Every(TwoSeconds(), {NewStream(), NewStream(), NewStream(), NewStream()});
   if (pattern == "thread") Every(20, {NewStream()});
   if (pattern == "graph") Graph(NewStream(), "cuGraphLaunch");
+  if (pattern == "graph_updated") Graph(NewStream(), "cuGraphLaunch", true);
   if (pattern == "graph_ptsz") Graph(NewStream(), "cuGraphLaunch_ptsz");
   if (pattern == "cooperative") Cooperatively("cuLaunchCooperativeKernel");
   if (pattern == "cooperative_ptsz") Cooperatively("cuLaunchCooperativeKernel_ptsz");

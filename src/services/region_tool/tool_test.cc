@@ -52,7 +52,7 @@ TEST_F(RegionToolTest, WhatIsCreatedIsInspected) {
   CreateBoth();
   const Answer seen = Run({"inspect", path_, Page()});
   ASSERT_EQ(seen.code, kExitOk) << seen.err;
-  EXPECT_THAT(seen.out, HasSubstr("prefix 1.2, own block 1.1, made since this machine's start"));
+  EXPECT_THAT(seen.out, HasSubstr("prefix 1.2, own block 1.2, made since this machine's start"));
   EXPECT_THAT(seen.out, HasSubstr("priority  0 (high)"));
   EXPECT_THAT(seen.out, HasSubstr("0     GPU-a  3000 MiB  3000 MiB  0 MiB  3000 MiB  30 %"));
   EXPECT_THAT(seen.out, HasSubstr("1     GPU-b  512 MiB   512 MiB   0 MiB  512 MiB   none"));
