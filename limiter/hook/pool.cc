@@ -5,6 +5,7 @@
 
 #include "abi/region.h"
 #include "limiter/account/charge.h"
+#include "limiter/account/pool_books.h"
 #include "limiter/hook/book.h"
 
 namespace hami::limiter::hook {
@@ -14,8 +15,6 @@ using account::Record;
 using account::Reservation;
 using account::Space;
 
-// Pools grow in steps of this size at least.
-constexpr uint64_t kPoolStep = uint64_t{2} << 20;
 constexpr size_t kPoolsAtOnce = 128;
 
 struct Pool {
@@ -23,11 +22,7 @@ struct Pool {
   sys::Lock lock;
   int device = -1;         // index in the region; -1: host memory, not charged
   bool destroyed = false;  // the driver may not be asked about it any more
-  uint64_t live = 0;       // bytes granted and not freed
-  uint64_t asked = 0;      // bytes of requests under way
-  uint64_t booked = 0;     // bytes in the account
-  uint64_t coming = 0;     // bytes that requests under way are about to book
-  uint64_t changes = 0;    // operations begun or ended: tells that a reading of the driver is stale
+  account::PoolBooks books;
 };
 
 // Pools never move; a program that has more than there is room for gets another chunk.
@@ -40,9 +35,6 @@ const CUmemoryPool kEnded = reinterpret_cast<CUmemoryPool>(1);  // no pool's han
 constinit sys::Lock new_pool;
 // Pools with booked > live: what a synchronisation may have made smaller.
 constinit std::atomic<uint32_t> slack_hint{0};
-
-uint64_t Larger(uint64_t a, uint64_t b) { return a > b ? a : b; }
-uint64_t RoundUp(uint64_t bytes) { return (bytes + kPoolStep - 1) / kPoolStep * kPoolStep; }
 
 template <class Visit>
 void ForEachPool(Visit visit) {
@@ -84,7 +76,7 @@ Pool* EnterPool(CUmemoryPool handle, int device) {
   if (free == nullptr) return nullptr;
   free->device = device;
   free->destroyed = false;
-  free->live = free->asked = free->booked = free->coming = 0;
+  free->books = {};
   free->handle.store(handle, std::memory_order_release);
   return free;
 }
@@ -102,21 +94,15 @@ uint64_t ReservedNow(CUmemoryPool handle) {
 bool Refresh(Pool& pool) {
   pool.lock.Acquire();
   const CUmemoryPool handle = pool.handle.load(std::memory_order_relaxed);
-  const uint64_t changes = pool.changes;
+  const uint64_t seen = pool.books.changes;
   const bool asks = !pool.destroyed && handle != nullptr && pool.device >= 0;
   pool.lock.Release();
   const uint64_t reserved = asks ? ReservedNow(handle) : 0;
   uint64_t surplus = 0;
   {
     const sys::Guard guard(pool.lock);
-    const uint64_t needed = pool.live + pool.asked;
-    uint64_t wanted = Larger(reserved, pool.live);
-    if (needed > pool.coming) wanted = Larger(wanted, needed - pool.coming);
-    if (pool.changes == changes && wanted < pool.booked) {
-      surplus = pool.booked - wanted;
-      pool.booked = wanted;
-    }
-    if (pool.destroyed && pool.live + pool.asked + pool.booked == 0) pool.handle.store(nullptr);
+    surplus = pool.books.TakeSurplus(reserved, seen);
+    if (pool.destroyed && pool.books.IsEmpty()) pool.handle.store(nullptr);
   }
   if (surplus != 0) account::Release(static_cast<unsigned>(pool.device), HAMI_KIND_POOL, surplus);
   return surplus != 0;
@@ -128,50 +114,36 @@ void RefreshAll() {
     if (pool.handle.load(std::memory_order_acquire) == nullptr) return;
     Refresh(pool);
     const sys::Guard guard(pool.lock);
-    if (pool.booked > pool.live) slack_hint.store(1, std::memory_order_release);
+    if (pool.books.HasSlack()) slack_hint.store(1, std::memory_order_release);
   });
 }
 
-// Counts the request in; returns how many bytes the account must grow for it.
-uint64_t Enter(Pool& pool, uint64_t bytes) {
-  const sys::Guard guard(pool.lock);
-  ++pool.changes;
-  pool.asked += bytes;
-  const uint64_t needed = pool.live + pool.asked;
-  const uint64_t there = pool.booked + pool.coming;
-  const uint64_t growth = needed <= there ? 0 : RoundUp(needed) - there;
-  pool.coming += growth;
-  return growth;
-}
-
-// The request has ended; granted: it and its growth stay.
-void Leave(Pool& pool, uint64_t bytes, uint64_t growth, bool granted) {
-  const sys::Guard guard(pool.lock);
-  ++pool.changes;
-  pool.asked -= bytes;
-  pool.coming -= growth;
-  if (!granted) return;
-  pool.live += bytes;
-  pool.booked += growth;
-}
-
-// After a grant: the driver may have had to reserve more than the volume, because free parts of the
-// pool were too small. False: that does not fit the limit.
-bool Cover(Pool& pool) {
-  const uint64_t reserved = ReservedNow(pool.handle.load(std::memory_order_relaxed));
+// Books what the driver has reserved. False: that does not fit the limit.
+bool Cover(Pool& pool, uint64_t reserved) {
   uint64_t missing = 0;
   {
     const sys::Guard guard(pool.lock);
-    const uint64_t there = pool.booked + pool.coming;
-    if (reserved > there) missing = reserved - there;
-    pool.coming += missing;
-    if (pool.booked > pool.live) slack_hint.store(1, std::memory_order_release);
+    missing = pool.books.BeginCover(reserved);
+    if (pool.books.HasSlack()) slack_hint.store(1, std::memory_order_release);
   }
   if (missing == 0) return true;
   Reservation room = Reservation::Of(static_cast<unsigned>(pool.device), missing);
   if (room.granted()) room.Keep(HAMI_KIND_POOL, missing);
-  Leave(pool, 0, missing, room.granted());
+  const sys::Guard guard(pool.lock);
+  pool.books.EndCover(missing, room.granted());
   return room.granted();
+}
+
+// After a grant. A reading may be old: others' blocks that were in it have gone.
+bool IsCovered(Pool& pool) {
+  const CUmemoryPool handle = pool.handle.load(std::memory_order_relaxed);
+  uint64_t reserved = ReservedNow(handle);
+  while (!Cover(pool, reserved)) {
+    const uint64_t now = ReservedNow(handle);
+    if (now >= reserved) return false;
+    reserved = now;
+  }
+  return true;
 }
 
 // A pool that is destroyed lives on without a name until its last block is freed.
@@ -184,8 +156,7 @@ void End(Pool& pool, bool ended) {
 // The program's block has gone.
 void Drop(Pool& pool, uint64_t bytes) {
   const sys::Guard guard(pool.lock);
-  ++pool.changes;
-  pool.live = pool.live < bytes ? 0 : pool.live - bytes;
+  pool.books.Drop(bytes);
 }
 
 Record PoolRecord(Pool& pool, CUdeviceptr pointer, uint64_t bytes) {
@@ -201,12 +172,26 @@ Record PoolRecord(Pool& pool, CUdeviceptr pointer, uint64_t bytes) {
 
 // The driver's call with its growth reserved first.
 template <class Call>
-CUresult Grow(Pool& pool, uint64_t growth, Call call) {
+CUresult CallWithRoom(Pool& pool, uint64_t growth, Call call) {
   if (growth == 0) return call();
   Reservation room = Reservation::Of(static_cast<unsigned>(pool.device), growth);
   if (!room.granted()) return CUDA_ERROR_OUT_OF_MEMORY;
   const CUresult result = call();
   if (result == CUDA_SUCCESS) room.Keep(HAMI_KIND_POOL, growth);
+  return result;
+}
+
+// One request, counted in the pool's books.
+template <class Call>
+CUresult Grow(Pool& pool, uint64_t bytes, Call call) {
+  uint64_t growth = 0;
+  {
+    const sys::Guard guard(pool.lock);
+    growth = pool.books.Enter(bytes);
+  }
+  const CUresult result = CallWithRoom(pool, growth, call);
+  const sys::Guard guard(pool.lock);
+  pool.books.Leave(bytes, growth, result == CUDA_SUCCESS);
   return result;
 }
 
@@ -219,12 +204,10 @@ CUresult AllocateFrom(std::optional<Pool*> asked, CUdeviceptr* pointer, uint64_t
   if (pool == nullptr) return CUDA_ERROR_OUT_OF_MEMORY;
   if (pool->device < 0) return call();
   if (IsCapturing(stream)) return call();  // becomes a node of a graph, takes nothing now
-  const uint64_t growth = Enter(*pool, bytes);
-  const CUresult result = Grow(*pool, growth, call);
-  Leave(*pool, bytes, growth, result == CUDA_SUCCESS);
+  const CUresult result = Grow(*pool, bytes, call);
   if (result != CUDA_SUCCESS) return result;
   const bool kept = Remember(PoolRecord(*pool, *pointer, bytes));
-  if (kept && Cover(*pool)) return CUDA_SUCCESS;
+  if (kept && IsCovered(*pool)) return CUDA_SUCCESS;
   OwnRecords().Take(Space::kPointer, *pointer);
   const auto release = HAMI_REAL(cuMemFreeAsync);
   if (release != nullptr) release(*pointer, stream);
@@ -299,7 +282,7 @@ void ForgetPoolsAfterFork() {
   ForEachPool([](Pool& pool) {
     pool.lock.Reset();
     pool.handle.store(nullptr);
-    pool.live = pool.asked = pool.booked = pool.coming = 0;
+    pool.books = {};
   });
 }
 

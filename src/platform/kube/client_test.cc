@@ -209,8 +209,9 @@ TEST_F(ClientTest, TheLimiterSpacesCallsBeyondTheBurst) {
 
 TEST_F(ClientTest, HighLaneOvertakesAndLowLaneDropsItsOldest) {
   ClientOptions options;
-  options.qps = 20;
+  options.qps = 10;
   options.burst = 1;
+  options.max_connections = 1;  // answers come in the order of the turns
   options.max_low_waiting = 2;
   Connect(options);
   std::mutex mutex;
