@@ -19,6 +19,28 @@ namespace {
 using testing::Cubin;
 using testing::CubinSection;
 
+// A page whose end is the end of what can be read.
+class LastPage {
+ public:
+  LastPage() {
+    void* const pages =
+        mmap(nullptr, 2 * size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    EXPECT_NE(pages, MAP_FAILED);
+    begin_ = static_cast<char*>(pages);
+    EXPECT_EQ(mprotect(begin_ + size_, size_, PROT_NONE), 0);
+  }
+  ~LastPage() { munmap(begin_, 2 * size_); }
+  LastPage(const LastPage&) = delete;
+  LastPage& operator=(const LastPage&) = delete;
+
+  char* end() const { return begin_ + size_; }
+  size_t size() const { return size_; }
+
+ private:
+  const size_t size_ = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  char* begin_ = nullptr;
+};
+
 std::optional<uint64_t> BytesOf(const std::string& image) { return ReadImage(image.data()).bytes; }
 
 TEST(ImageTest, ACubinTakesItsLoadedSectionsEachAligned) {
@@ -54,19 +76,14 @@ TEST(ImageTest, WhatOnlyTheDriverKnowsHasNoSize) {
 }
 
 TEST(ImageTest, ABrokenImageHasNoSizeAndDoesNoHarm) {
-  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  auto* pages = static_cast<char*>(
-      mmap(nullptr, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-  ASSERT_NE(pages, MAP_FAILED);
-  ASSERT_EQ(mprotect(pages + page, page, PROT_NONE), 0);
+  const LastPage page;
   const std::string whole = Cubin({{".nv.global", SHT_NOBITS, 64, 16}});
   ASSERT_EQ(BytesOf(whole), 64u);
   for (size_t length = 1; length < whole.size(); ++length) {  // the rest cannot be read
-    char* const image = pages + page - length;
+    char* const image = page.end() - length;
     memcpy(image, whole.data(), length);
     EXPECT_EQ(ReadImage(image).bytes, std::nullopt) << length;
   }
-  munmap(pages, 2 * page);
   EXPECT_EQ(BytesOf(Cubin({{".nv.global", SHT_NOBITS, UINT64_MAX, 16}})), std::nullopt);
   EXPECT_EQ(BytesOf(Cubin({{".text", SHT_PROGBITS, 1}, {".nv.global", SHT_NOBITS, 1, 1ull << 63}})),
             std::nullopt);
@@ -136,16 +153,11 @@ TEST(ImageTest, AFatBinaryIsKnownBehindItsWrapperToo) {
 }
 
 TEST(ImageTest, WhatEndsNobodyKnowsWhereHasNoContent) {
-  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  auto* pages = static_cast<char*>(
-      mmap(nullptr, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-  ASSERT_NE(pages, MAP_FAILED);
-  ASSERT_EQ(mprotect(pages + page, page, PROT_NONE), 0);
-  memset(pages, 'p', page);  // a text without an end
-  EXPECT_EQ(ReadImage(pages + page - 300).content, 0u);
-  pages[page - 1] = '\0';
-  EXPECT_NE(ReadImage(pages + page - 300).content, 0u);
-  munmap(pages, 2 * page);
+  const LastPage page;
+  memset(page.end() - page.size(), 'p', page.size());  // a text without an end
+  EXPECT_EQ(ReadImage(page.end() - 300).content, 0u);
+  page.end()[-1] = '\0';
+  EXPECT_NE(ReadImage(page.end() - 300).content, 0u);
   EXPECT_EQ(ReadImage("\x01\x02\x03").content, 0u);
   EXPECT_EQ(ReadImage(nullptr).content, 0u);
 }

@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "limiter/core/kernel_names.h"
+
 namespace hami::limiter::hook {
 
 // The name without version and per-thread suffix.
@@ -43,11 +45,9 @@ class Families {
  private:
   static constexpr size_t kCapacity = 512;  // several times the number of families
 
-  // 64 bits of FNV-1a: two names with one hash would at worst be reported without need.
-  static constexpr uint64_t HashOf(std::string_view family) {
-    uint64_t hash = 14695981039346656037u;
-    for (const char c : family) hash = (hash ^ static_cast<uint8_t>(c)) * 1099511628211u;
-    return hash | 1;
+  // Two names with one hash would at worst be reported without need.
+  static uint64_t HashOf(std::string_view family) {
+    return core::HashOf(1, family.data(), family.size()) | 1;
   }
 
   std::atomic<uint64_t> hashes_[kCapacity] = {};

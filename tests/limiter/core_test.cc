@@ -80,21 +80,23 @@ TEST_F(CoreTest, ProcessesShareWhatTheirKernelsTakeHoweverTheyCameByThem) {
   await({20, 100, 1000, 40'000});
 }
 
+int FunctionsKnown(Container& box) {
+  int known = 0;
+  for (HamiExtFunction& function : box.region().ext.functions) {
+    known += std::atomic_ref(function.key).load() != 0 ? 1 : 0;
+  }
+  return known;
+}
+
 // A program may change the kernels of a graph that it has made.
 TEST_F(CoreTest, AGraphThatWasUpdatedIsNoLongerSharedAsWhatItWas) {
   Container box(Force(90));
   Program updated = Load(box, "1000", "graph_updated");
   while (Launches(updated) < 20 * 20) usleep(10'000);
-  for (HamiExtFunction& function : box.region().ext.functions) {
-    ASSERT_EQ(std::atomic_ref(function.key).load(), 0u);
-  }
+  ASSERT_EQ(FunctionsKnown(box), 0);
   Program graph = Load(box, "1000", "graph");
   while (Launches(graph) < 20 * 20) usleep(10'000);
-  int known = 0;
-  for (HamiExtFunction& function : box.region().ext.functions) {
-    known += std::atomic_ref(function.key).load() != 0 ? 1 : 0;
-  }
-  EXPECT_EQ(known, 1);
+  EXPECT_EQ(FunctionsKnown(box), 1);
 }
 
 TEST_F(CoreTest, TwoContainersOnOneCardGetTheirOwnShares) {
