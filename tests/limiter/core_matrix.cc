@@ -6,15 +6,16 @@
 //               [--patterns sync,batch,deep,graph,streams,threads] [--processes 1,2,8]
 //               [--neighbours none,limited,unlimited] [--pairwise] [--cells N] [--skip N]
 //               [--warm 2] [--seconds 10] [--reach 3] [--time-sliced] [--check] [--never-above N]
-//               [--model]
+//               [--tries 1] [--model]
 //
 // --model: in virtual time (limiter/core/model.h), the whole of it in half a minute.
 // --pairwise takes cells until each pair of values has been seen; --skip leaves the first N out, so
 // that a long run can go on where it was cut. --check: exit status 1 when the mean error is above 1
 // point, one is above 2, or any share is above its limit by more than 1. A loaded machine takes
 // device time away from programs and may so fail the lower bound: --check is for quiet ones.
-// --never-above: exit status 1 when a share is above its limit by more than so many points, which
-// no load of the machine explains.
+// --never-above: exit status 1 when a share is above its limit by more than so many points in each
+// of so many --tries. A machine that is overrun also lets programs go above: what they launch is
+// measured late or never, so one try is not yet a defect.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -45,7 +46,7 @@ struct Options {
   Words processes = {"1", "2", "8"};
   Words neighbours = {"none", "limited", "unlimited"};
   bool pairwise = false, check = false, time_sliced = false, model = false;
-  size_t cells = SIZE_MAX, skip = 0;
+  size_t cells = SIZE_MAX, skip = 0, tries = 1;
   double warm = 2, seconds = 10, reach = 3, never_above = 100;
 };
 
@@ -87,6 +88,8 @@ Options Parse(int argc, char** argv) {
       o.warm = std::stod(value);
     else if (name == "--seconds")
       o.seconds = std::stod(value);
+    else if (name == "--tries")
+      o.tries = std::stoul(value);
     else if (name == "--never-above")
       o.never_above = std::stod(value);
     else if (name == "--reach")
@@ -201,6 +204,28 @@ double LoadAverage() {
   return getloadavg(&load, 1) == 1 ? load : -1;
 }
 
+struct Outcome {
+  double above = 0, error = 0;  // points; `above` is negative below the limit
+};
+
+// One cell without and with the library; prints its line.
+Outcome Compare(const Options& o, const Cell& cell) {
+  const int limit = std::stoi(cell[0]);
+  const auto measure = [&](int held, double warm, double seconds) {
+    return o.model ? Model(cell, held, warm, seconds)
+                   : Measure(cell, held, o.time_sliced, warm, seconds);
+  };
+  const double reach = measure(0, o.reach / 3, o.reach).share;
+  const double share = measure(limit, o.warm, o.seconds).share;
+  // More than the program reached a moment ago without the library is the machine's doing.
+  const double error =
+      share > limit ? share - limit : std::min(0.0, share - std::min<double>(limit, reach));
+  printf("%5s %6s %8s %5s %10s | %7.2f %7.2f %+7.2f %6.1f\n", cell[0].c_str(), cell[1].c_str(),
+         cell[2].c_str(), cell[3].c_str(), cell[4].c_str(), reach, share, error, LoadAverage());
+  fflush(stdout);
+  return {share - limit, error};
+}
+
 int Run(const Options& o) {
   std::vector<Cell> cells = o.pairwise ? Pairwise(All(o)) : All(o);
   printf("%5s %6s %8s %5s %10s | %7s %7s %7s %6s\n", "limit", "kernel", "pattern", "procs",
@@ -208,23 +233,14 @@ int Run(const Options& o) {
   double sum = 0, worst = 0, above = 0;
   size_t count = 0;
   for (size_t i = o.skip; i < cells.size() && count < o.cells; ++i, ++count) {
-    const Cell& cell = cells[i];
-    const int limit = std::stoi(cell[0]);
-    const auto measure = [&](int held, double warm, double seconds) {
-      return o.model ? Model(cell, held, warm, seconds)
-                     : Measure(cell, held, o.time_sliced, warm, seconds);
-    };
-    const double reach = measure(0, o.reach / 3, o.reach).share;
-    const double share = measure(limit, o.warm, o.seconds).share;
-    // More than the program reached a moment ago without the library is the machine's doing.
-    const double error =
-        share > limit ? share - limit : std::min(0.0, share - std::min<double>(limit, reach));
-    sum += std::abs(error);
-    worst = std::max(worst, std::abs(error));
-    above = std::max(above, share - limit);
-    printf("%5s %6s %8s %5s %10s | %7.2f %7.2f %+7.2f %6.1f\n", cell[0].c_str(), cell[1].c_str(),
-           cell[2].c_str(), cell[3].c_str(), cell[4].c_str(), reach, share, error, LoadAverage());
-    fflush(stdout);
+    Outcome outcome = Compare(o, cells[i]);
+    for (size_t n = 1; n < o.tries && outcome.above > o.never_above; ++n) {
+      printf("%5s above its limit: measured again\n", "");
+      outcome = Compare(o, cells[i]);
+    }
+    sum += std::abs(outcome.error);
+    worst = std::max(worst, std::abs(outcome.error));
+    above = std::max(above, outcome.above);
   }
   const double mean = count == 0 ? 0 : sum / static_cast<double>(count);
   printf("%zu cells: mean error %.2f, worst %.2f, highest above a limit %.2f points\n", count, mean,
