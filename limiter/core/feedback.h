@@ -4,12 +4,17 @@
 // Both are averaged over some seconds, because NVML gives whole percents of about one second. k
 // goes half of the way each time, all of it when the two are far apart, none while they agree
 // within half a point, and back to 1 when the estimates by themselves do. Estimates that several
-// samples have met are believed where NVML is not far off.
+// samples have met are believed where NVML is not far off, and the container's sum neither. k is
+// lowered after one period, raised after two: the first launches are charged at a guess.
+//
+// What was launched may wait on the card behind others' work: it is charged in one second and used
+// in a later one. k is lowered only by what that does not explain, and so is it raised.
 //
 // What half a point hides in each of many processes shows in their sum. While that is off the
 // container's limit, k follows what NVML shows of the process, and is moved by what the sum is off:
 // up as far as 1 if it is above, a little further if it is far above (what was queued while k was
-// too low still runs), down a little below what the process shows if it is below.
+// too low still runs), down a little below what the process shows if it is below. Where a single
+// launch is more than a point, the process's own percent says too little for k to go back to 1.
 //
 // A program that queues work and waits for it loses what its container is given meanwhile, beyond
 // the bucket's credit. Beside a busy neighbour that is more than an idle container may keep: while
@@ -31,6 +36,7 @@ struct Period {
   uint64_t elapsed_ns = 0;
   int64_t raw_ns = 0;     // that its launches took by their estimates, without k; negative: less
                           // than was thought before
+  int64_t queued_ns = 0;  // that more of it waits on the card than before; negative: less
   int64_t steady_ns = 0;  // of that: by estimates that several samples have met
   uint64_t launches = 0;
   int missing_percent = 0;  // that NVML shows the container below its limit while launches waited
@@ -42,7 +48,7 @@ struct Period {
 class Feedback {
  public:
   static constexpr uint32_t kOne = 65536;
-  static constexpr uint32_t kLeast = kOne / 32, kMost = kOne * 8;
+  static constexpr uint32_t kLeast = kOne / 128, kMost = kOne * 8;
 
   static constexpr uint32_t kLeastCredit = Bucket::kCreditNs / 1'000'000, kMostCredit = 200;
 
@@ -54,7 +60,7 @@ class Feedback {
 
   // One period, the percent that NVML showed in it, and the k that was in force.
   Correction Add(uint32_t k, uint32_t measured_percent, const Period& period) {
-    if (!Average(k, measured_percent, period)) return {k, 0, credit_ms_};
+    if (!Average(k, measured_percent, period)) return {k, 0, credit_ms_};  // nothing is known
     const uint64_t elapsed_ms = period.elapsed_ns / 1'000'000;
     const uint64_t excess = TakeExcess(period.debt_ns * 100 / elapsed_ms);
     MoveCredit();
@@ -71,45 +77,49 @@ class Feedback {
   // for minutes after it used a quarter more than its estimates say. Their work may be unlike.
   bool trusts_siblings() const { return doubts_ == 0; }
   // Whether the estimates are not too short: NVML shows no more than they say, by what can be told.
-  bool confirms() const { return weight_ >= kEnough && measured_ <= raw_ + weight_ / 2 + noise_; }
+  bool confirms() const { return weight_ != 0 && measured_ <= raw_ + weight_ / 2 + noise_; }
+  // Nothing has been averaged yet.
+  bool fresh() const { return weight_ == 0; }
 
  private:
-  static constexpr uint64_t kEnough = 1'500'000;  // two periods
-  static constexpr int64_t kFar = 4;              // points
-  static constexpr uint64_t kMostNoise = 5'000'000;
-  static constexpr int kMostMissing = 10;  // points: the first seconds are not remembered for long
+  static constexpr int64_t kFar = 4;  // points
+  static constexpr uint64_t kMostNoise = 5'000'000, kPoint = 1'000'000;
+  static constexpr int kMostMissing = 15;  // points: the first seconds are not remembered for long
   static constexpr uint32_t kCreditStep = 50;
   static constexpr unsigned kDoubts = 300;  // periods
   static uint64_t Aged(uint64_t sum) { return sum - sum / 4; }
 
   uint32_t Next(uint32_t k) const {
-    const uint64_t charged = raw_ * k / kOne;
     const bool below = ContainerIsBelow(), above = ContainerIsAbove();
     const uint64_t least = Least(), half = HalfPoint();
     const uint64_t band = below ? least : half + noise_;
     const uint64_t raise = above ? least : (k < kOne ? half / 2 : half) + noise_;
+    const uint64_t fewer = std::min(raw_, ran_), more = std::max(raw_, ran_);
     // The estimates may have been wrong for a while only: as soon as they can be right, they are
     // taken as they are.
-    if (raw_ <= measured_ + band && measured_ <= raw_ + (above ? least : half + noise_)) {
+    if (fewer <= measured_ + band && measured_ <= more + (above ? least : half + noise_)) {
       return kOne;
     }
-    uint64_t wanted = 0, apart = 0;
+    const uint64_t charged = fewer * k / kOne, most_charged = more * k / kOne;
     if (charged > measured_ + band) {
-      apart = charged - measured_;
-      wanted = (measured_ + band) * kOne / raw_;
-    } else if (measured_ > charged + raise) {
-      apart = measured_ - charged;
-      wanted = (measured_ - (above ? 0 : noise_)) * kOne / raw_;
-    } else {
-      return k;
+      const uint64_t apart = charged - measured_;
+      return Towards(k, (measured_ + band) * kOne / fewer, below || apart > charged / 2, apart);
     }
-    if (steady_ && wanted >= kOne * 2 / 3 && wanted <= kOne * 3 / 2) return kOne;
-    wanted = wanted < kLeast ? kLeast : wanted > kMost ? kMost : wanted;
-    const bool known = charged > measured_ ? below : above;
-    if (known || apart > uint64_t{kFar} * weight_ || apart > charged / 2) {
-      return static_cast<uint32_t>(wanted);
+    if (measured_ > most_charged + raise && weight_ > kPoint) {
+      const uint64_t apart = measured_ - most_charged;
+      const uint64_t wanted = (measured_ - (above ? 0 : noise_)) * kOne / more;
+      return Towards(k, wanted, above || apart > most_charged / 2, apart);
     }
-    return static_cast<uint32_t>((k + wanted) / 2);
+    return k;
+  }
+
+  // `sure`: all of the way at once.
+  uint32_t Towards(uint32_t k, uint64_t wanted, bool sure, uint64_t apart) const {
+    const bool disproved = missing_ > kFar * static_cast<int64_t>(weight_);
+    if (steady_ && !disproved && IsNear(wanted) && wanted <= kOne * 3 / 2) return kOne;
+    wanted = std::clamp<uint64_t>(wanted, kLeast, kMost);
+    const bool at_once = sure || apart > uint64_t{kFar} * weight_;
+    return static_cast<uint32_t>(at_once ? wanted : (k + wanted) / 2);
   }
 
   // `next` is what this process alone makes of k.
@@ -117,20 +127,26 @@ class Feedback {
     const auto limit = static_cast<int64_t>(period.limit_percent * weight_);
     const auto weight = static_cast<int64_t>(weight_);
     if (period.members == 0 || limit == 0) return next;
+    const bool many = period.members > 1;
+    if (many && !steady_ && noise_ >= kPoint && next == kOne && k < kOne) next = k;
     const int64_t shown = limit - missing_;
     if (ContainerIsAbove()) {
+      if (weight_ <= kPoint) return next;
       const int64_t most = -missing_ > kFar * weight ? kOne * 17 / 16 : kOne;
       const int64_t raised = std::min(k * shown / limit, most);
       return raised <= next ? next : static_cast<uint32_t>(raised);
     }
-    if (period.members == 1 || missing_ <= weight || next < k || steady_) return next;
-    const auto own = static_cast<int64_t>(measured_ * kOne / raw_ * 19 / 20);
+    if (!many || missing_ <= weight || next < k || (steady_ && IsNear(next))) return next;
+    const auto own = static_cast<int64_t>(measured_ * kOne / std::min(raw_, ran_) * 19 / 20);
     int64_t lowered = next - next * ((missing_ - weight / 2) * 7 / 10) / limit;
     lowered = std::max({lowered, int64_t{next} * 17 / 20, own});
     if (lowered >= next) return next;
     missing_ -= (next - lowered) * shown / next;
     return static_cast<uint32_t>(lowered);
   }
+
+  // Not so low that the estimates must be wrong, however many samples have met them.
+  static bool IsNear(uint64_t k) { return k >= kOne * 2 / 3; }
 
   void MoveTrust() {
     if (doubts_ > 0) {
@@ -180,7 +196,10 @@ class Feedback {
     // Taken back more than is left of it here: the average begins anew.
     if (raw <= 0) return Restart(), false;
     raw_ = static_cast<uint64_t>(raw);
-    return weight_ >= kEnough;
+    const int64_t ran =
+        static_cast<int64_t>(Aged(ran_)) + now - period.queued_ns * 100 / elapsed_ms;
+    ran_ = static_cast<uint64_t>(std::max<int64_t>(ran, 1));
+    return true;
   }
 
   // A percent shown is half a point more or less. k is lowered to the edge of that only: many
@@ -198,8 +217,9 @@ class Feedback {
     return 150'000 + (launches_ == 0 ? 0 : measured_ * 1024 / launches_);
   }
 
-  uint64_t measured_ = 0, raw_ = 0, swing_ = 0, weight_ = 0;  // percent and periods, in millionths
-  uint64_t noise_ = 0, launches_ = 0;                         // of a launch; in 1/1024
+  // Percent and periods, in millionths. ran_ is raw_ without what still waits on the card.
+  uint64_t measured_ = 0, raw_ = 0, ran_ = 0, swing_ = 0, weight_ = 0;
+  uint64_t noise_ = 0, launches_ = 0;  // of a launch; in 1/1024
   int64_t last_raw_ = 0, missing_ = 0, charged_ = 0;
   uint32_t credit_ms_ = kLeastCredit;
   unsigned doubts_ = 0;  // periods for which siblings are not trusted

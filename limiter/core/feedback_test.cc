@@ -61,17 +61,51 @@ TEST(FeedbackTest, AgreementWithinHalfAPointMovesNothing) {
   }
 }
 
-TEST(FeedbackTest, OnePeriodIsNotEnough) {
+TEST(FeedbackTest, LoweredAfterOnePeriodAndRaisedAfterTwo) {
   Feedback feedback;
-  EXPECT_EQ(Add(feedback, Feedback::kOne, 100, kSecond / 10), Feedback::kOne);
-  EXPECT_GT(Add(feedback, Feedback::kOne, 100, kSecond / 10), Feedback::kOne);
+  EXPECT_TRUE(feedback.fresh());
+  EXPECT_LT(Add(feedback, Feedback::kOne, 10, kSecond), Feedback::kOne);
+  EXPECT_FALSE(feedback.fresh());
+  // The first launch is charged at a guess, and its true cost when its sample is there.
+  Feedback other;
+  EXPECT_EQ(Add(other, Feedback::kOne, 1, 50'000), Feedback::kOne);
+  EXPECT_GT(Add(other, Feedback::kOne, 100, kSecond / 10), Feedback::kOne);
+}
+
+// Launched 45 %, but what waits on the card grows by `queued` of it, so that NVML shows the rest.
+uint32_t Queued(Feedback& feedback, uint32_t k, int64_t queued, bool known) {
+  const int64_t percent = int64_t{kSecond} / 100;
+  return feedback
+      .Add(k, static_cast<uint32_t>(45 - queued),
+           {.elapsed_ns = kSecond,
+            .raw_ns = 45 * percent,
+            .queued_ns = known ? queued * percent : 0,
+            .launches = 450})
+      .k;
+}
+
+// Beside a busy neighbour the card is behind by more each second, then makes up for it: k was
+// lowered for what was not wrong, and the limit exceeded by 3 points when the queue was run.
+TEST(FeedbackTest, WhatStillWaitsOnTheCardIsNoErrorOfTheEstimates) {
+  Feedback feedback, unaware;
+  uint32_t k = Feedback::kOne, lowered = k;
+  for (int second = 0; second < 4; ++second) {
+    k = Queued(feedback, k, 7, true);
+    ASSERT_EQ(k, Feedback::kOne) << second;
+    lowered = Queued(unaware, lowered, 7, false);
+  }
+  EXPECT_LT(lowered, Feedback::kOne * 9 / 10);  // the test can fail
+  for (int second = 0; second < 10; ++second) {
+    k = Queued(feedback, k, second < 4 ? -7 : 0, true);
+    ASSERT_EQ(k, Feedback::kOne) << second;
+  }
 }
 
 // Estimates were ten times too long until a better sample came: nothing is left to correct.
 TEST(FeedbackTest, WhatABetterSampleTookBackIsNotCorrectedAgain) {
   Feedback feedback;
   const auto kTooLong = static_cast<int64_t>(kSecond / 2), kTrue = kTooLong / 10;
-  ASSERT_EQ(Raw(feedback, Feedback::kOne, 5, kTooLong), Feedback::kOne);
+  ASSERT_LT(Raw(feedback, Feedback::kOne, 5, kTooLong), Feedback::kOne);  // back with the sample
   for (int i = 0; i < 10; ++i) {
     const int64_t raw = i == 0 ? kTrue - (kTooLong - kTrue) : kTrue;
     EXPECT_EQ(Raw(feedback, Feedback::kOne, 5, raw), Feedback::kOne) << i;
@@ -104,7 +138,7 @@ TEST(FeedbackTest, LongLaunchesThatAreChargedFarTooMuchAreCorrected) {
 TEST(FeedbackTest, ACorrectionOfTheFirstSecondsDoesNotStay) {
   Feedback feedback;
   uint32_t k = Feedback::kOne;
-  for (int i = 0; i < 2; ++i) k = Add(feedback, k, 2, kSecond / 10);
+  for (int i = 0; i < 2; ++i) k = Raw(feedback, k, 2, kSecond / 10);
   EXPECT_LT(k, Feedback::kOne);
   for (int i = 0; i < 10; ++i) k = Raw(feedback, k, 10, kSecond / 10);
   EXPECT_EQ(k, Feedback::kOne);
@@ -159,7 +193,7 @@ TEST(FeedbackTest, WhatHalfAPointHidesInEachOfManyShowsInTheirSum) {
   for (const double wrong : {1.1, 1.3, 2.0, 4.0}) {
     const double share = ShareOfMany(8, wrong, 10);
     EXPECT_GT(share, 23.5) << wrong;
-    EXPECT_LT(share, 26) << wrong;
+    EXPECT_LT(share, 26.5) << wrong;
   }
 }
 
@@ -226,7 +260,13 @@ TEST(FeedbackTest, EstimatesThatSeveralSamplesMetAreBelieved) {
   uint32_t k = Feedback::kOne;
   for (int second = 0; second < 10; ++second) {
     const int64_t raw = static_cast<int64_t>(kSecond) / 2 * k / Feedback::kOne;
-    k = feedback.Add(k, 20, {kSecond, raw * Feedback::kOne / k, raw, 450}).k;
+    k = feedback
+            .Add(k, 20,
+                 {.elapsed_ns = kSecond,
+                  .raw_ns = raw * Feedback::kOne / k,
+                  .steady_ns = raw,
+                  .launches = 450})
+            .k;
   }
   EXPECT_LT(k, Feedback::kOne / 2);
 }
@@ -268,6 +308,50 @@ TEST(FeedbackTest, ManyThatAreTogetherAboveTheLimitAreRaisedByThatAtOnce) {
   EXPECT_NEAR(k, kOne / 4 * 1.1, 10);
 }
 
+// Launches of 4 % each, all of whose samples had 4 ms of a neighbour in them: three in a second are
+// 12 or 13 %, and a percent of one process cannot tell which. The sum can.
+TEST(FeedbackTest, WhereALaunchIsMoreThanAPointTheSumDecides) {
+  Feedback feedback;
+  const auto add = [&](uint32_t k, int missing) {
+    return feedback
+        .Add(k, 12,
+             {.elapsed_ns = kSecond,
+              .raw_ns = 3 * 44'000'000,
+              .launches = 3,
+              .missing_percent = missing,
+              .limit_percent = 90,
+              .members = 8})
+        .k;
+  };
+  uint32_t k = Feedback::kOne;
+  for (int second = 0; second < 10; ++second) k = add(k, 4);
+  EXPECT_LT(k, Feedback::kOne * 93 / 100);
+  const uint32_t lowered = k;
+  for (int second = 0; second < 10; ++second) k = add(k, 0);
+  EXPECT_NEAR(k, lowered, kOne / 50);  // not back to 1: then the sum would be 4 points off again
+  for (int second = 0; second < 10; ++second) k = add(k, -6);
+  EXPECT_GE(k, Feedback::kOne);
+}
+
+// The same by a third, which NVML alone does not disprove: 23 points stayed missing for good.
+TEST(FeedbackTest, SteadySamplesAreNotBelievedWhileTheSumIsFarBelow) {
+  for (const int missing : {0, 20}) {
+    Feedback feedback;
+    uint32_t k = Feedback::kOne;
+    for (int second = 0; second < 10; ++second) k = OneOfMany(feedback, k, 26, 37, missing, true);
+    EXPECT_EQ(k < Feedback::kOne * 3 / 4, missing != 0) << missing;
+  }
+}
+
+// A neighbour whose kernels fall into each sample at the same place: 20 ms look like 36, each time.
+TEST(FeedbackTest, SteadySamplesThatNvmlHasDisprovedDoNotHoldTheSumBack) {
+  Feedback feedback;
+  const auto k = static_cast<uint32_t>(kOne * 0.6);
+  uint32_t next = k;
+  for (int second = 0; second < 4; ++second) next = OneOfMany(feedback, k, 10, 18, 6, true);
+  EXPECT_LT(next, k);
+}
+
 // The sum was far below the limit while the first samples were bad.
 TEST(FeedbackTest, WhatWasMissingInTheFirstSecondsDoesNotHideAnExcess) {
   Feedback feedback;
@@ -291,7 +375,7 @@ TEST(FeedbackTest, CreditGrowsWhileLaunchesWaitBelowTheLimitAndNoLonger) {
               .members = 1})
         .credit_ms;
   };
-  EXPECT_EQ(credit(10), Feedback::kLeastCredit);
+  EXPECT_EQ(credit(0), Feedback::kLeastCredit);
   EXPECT_GT(credit(10), Feedback::kLeastCredit);
   for (int second = 0; second < 10; ++second) EXPECT_LE(credit(10), Feedback::kMostCredit);
   EXPECT_EQ(credit(0), Feedback::kMostCredit);

@@ -50,6 +50,12 @@ Bucket BucketOf(unsigned device) {
   return Bucket(Attachment::Own().region().ext.header.devices[device]);
 }
 
+void RaiseTo(std::atomic<uint64_t>& word, uint64_t value) {
+  uint64_t seen = word.load(std::memory_order_relaxed);
+  while (seen < value && !word.compare_exchange_weak(seen, value, std::memory_order_relaxed)) {
+  }
+}
+
 const void* Wake(Attachment& own) { return &own.region().ext.header.limits_wake; }
 
 }  // namespace
@@ -252,11 +258,11 @@ void Governor::Ran(const Charge& charge) {
     functions_.Ran(charge.busy_ns);
   }
   Book(charge.device, charge.busy_ns, 1);
-  Count(charge, charge.guessed() ? charge.busy_ns : charge.estimate_ns);
+  Count(charge, charge.raw_ns());
 }
 
 void Governor::Count(const Charge& charge, uint64_t raw_ns) {
-  raw_ns_[charge.device].fetch_add(raw_ns, std::memory_order_relaxed);
+  launched_ns_[charge.device].fetch_add(raw_ns, std::memory_order_relaxed);
   if (!charge.function->steady()) return;
   steady_ns_[charge.device].fetch_add(raw_ns, std::memory_order_relaxed);
 }
@@ -268,7 +274,7 @@ void Governor::Prepay(const Charge& charge, Prepaid& prepaid) {
     const unsigned left_card = prepaid.device();
     const uint32_t left_ns = prepaid.MoveTo(charge.device);
     Buy(left_card, -static_cast<int64_t>(left_ns), prepaid.TakeLaunches());
-    raw_ns_[left_card].fetch_sub(Raw(left_card, left_ns), std::memory_order_relaxed);
+    launched_ns_[left_card].fetch_sub(Raw(left_card, left_ns), std::memory_order_relaxed);
   }
   const uint32_t wanted = prepaid.Wanted(charge.busy_ns);
   if (wanted == 0) return;
@@ -305,6 +311,17 @@ void Governor::Refund(const Charge& charge) {
   BucketOf(charge.device).Spend(-charge.tokens);
 }
 
+Sampled Governor::SampleOf(const Charge& charge, uint64_t key) const {
+  const uint64_t before = launched_ns_[charge.device].load(std::memory_order_relaxed);
+  return {charge.function, charge.device, key, before + charge.raw_ns()};
+}
+
+uint64_t Governor::queued_ns(unsigned device) const {
+  const auto ns = static_cast<int64_t>(launched_ns_[device].load(std::memory_order_relaxed) -
+                                       reached_ns_[device].load(std::memory_order_relaxed));
+  return sampler_.AnyPending() && ns > 0 ? static_cast<uint64_t>(ns) : 0;
+}
+
 void Governor::Harvest(uint64_t context) {
   sampler_.Harvest(context, [this](const Sampled& what, uint64_t ns) { Take(what, ns); });
 }
@@ -313,6 +330,7 @@ void Governor::Harvest(uint64_t context) {
 // may have lengthened every sample before, and this one is the whole of a long launch's share.
 void Governor::Take(const Sampled& what, uint64_t ns) {
   const unsigned device = what.device;
+  RaiseTo(reached_ns_[device], what.position_ns);
   const uint32_t k = correction(device);
   const uint64_t now = sys::NowNs(CLOCK_MONOTONIC);
   const bool confirmed = confirmed_[device].load(std::memory_order_relaxed);
@@ -323,10 +341,10 @@ void Governor::Take(const Sampled& what, uint64_t ns) {
       what.function->Learn(ns, now, confirmed, doubts ? Shortest() : shared);
   const uint64_t before = learned.before_ns, after = learned.after_ns;
   if (before == 0) EndTurn(device);
-  raw_ns_[device].fetch_add(
+  learned_ns_[device].fetch_add(
       static_cast<uint64_t>(learned.missing_ns) - (before - after) * learned.overcharged,
       std::memory_order_relaxed);
-  Shorter(device, before, after);
+  Shorter(device, learned);
   const uint32_t percent = in_force_[device].load(std::memory_order_relaxed);
   const uint64_t was = before * k >> 16, is = Corrected(device, after);
   if (learned.overcharged != 0 && was > is) {
@@ -338,11 +356,21 @@ void Governor::Take(const Sampled& what, uint64_t ns) {
 }
 
 // A correction below 1 made up for estimates that others' work had lengthened. Where a better
-// sample does that itself, both together would let the program exceed its limit.
-void Governor::Shorter(unsigned device, uint64_t before, uint64_t after) {
+// sample does that itself, both together would let the program exceed its limit. k stands for all
+// functions of the process: it rises by this one's part of what they took in the last seconds.
+void Governor::Shorter(unsigned device, const Function::Learned& learned) {
   const uint32_t k = correction(device);
+  uint64_t before = learned.before_ns, after = learned.after_ns;
   if (after >= before || k >= kOne) return;
-  const uint64_t raised = k * before / after;
+  const int64_t recent =
+      older_ns_[device].load(std::memory_order_relaxed) + static_cast<int64_t>(raw_ns(device));
+  if (recent > 0) {
+    const uint64_t shorter = (before - after) * learned.overcharged;
+    after = static_cast<uint64_t>(recent);
+    before = after + shorter;
+  }
+  for (; before >> 47 != 0; before >>= 1) after >>= 1;
+  const uint64_t raised = after == 0 ? kOne : k * before / after;
   Correct(device, k, static_cast<uint32_t>(raised < kOne ? raised : kOne));
 }
 

@@ -35,6 +35,7 @@ struct Charge {
 
   int64_t cost() const { return static_cast<int64_t>(busy_ns); }
   bool guessed() const { return estimate_ns == 0; }
+  uint64_t raw_ns() const { return guessed() ? busy_ns : estimate_ns; }
 };
 
 class Governor {
@@ -51,6 +52,8 @@ class Governor {
   // Behind a launch that ran: pays for the thread's next ones, if time is plenty.
   void Prepay(const Charge& charge, Prepaid& prepaid);
 
+  // What a sample of a launch that goes on now is of.
+  Sampled SampleOf(const Charge& charge, uint64_t key) const;
   // Takes in what has been measured meanwhile.
   void Harvest(uint64_t context);
 
@@ -69,7 +72,16 @@ class Governor {
   }
   // Nanoseconds that the launches so far take on a card by what is known of them now, without the
   // correction. Differences of it mean something, and can be negative.
-  uint64_t raw_ns(unsigned device) const { return raw_ns_[device].load(std::memory_order_relaxed); }
+  uint64_t raw_ns(unsigned device) const {
+    return launched_ns_[device].load(std::memory_order_relaxed) +
+           learned_ns_[device].load(std::memory_order_relaxed);
+  }
+  // What of them the card has not reached, as far as samples tell: none is under way, nothing.
+  uint64_t queued_ns(unsigned device) const;
+  // raw_ns of the last seconds, older ones counting less, is raw_ns + this.
+  void SetOlder(unsigned device, int64_t ns) {
+    older_ns_[device].store(ns, std::memory_order_relaxed);
+  }
   // The part of it by estimates that several samples have met.
   uint64_t steady_ns(unsigned device) const {
     return steady_ns_[device].load(std::memory_order_relaxed);
@@ -113,7 +125,7 @@ class Governor {
   bool HasTurn(const Charge& charge, uint64_t began_ns);
   void EndTurn(unsigned device);
   void Take(const Sampled& what, uint64_t ns);
-  void Shorter(unsigned device, uint64_t before, uint64_t after);
+  void Shorter(unsigned device, const Function::Learned& learned);
   bool Engaged(unsigned device, uint32_t percent);
   void Count(const Charge& charge, uint64_t raw_ns);
   // Without the correction.
@@ -126,8 +138,11 @@ class Governor {
 
   Functions functions_;
   Sampler sampler_;
-  std::atomic<uint32_t> correction_[HAMI_EXT_DEVICES];  // 0 stands for 1
-  std::atomic<uint64_t> raw_ns_[HAMI_EXT_DEVICES];
+  std::atomic<uint32_t> correction_[HAMI_EXT_DEVICES];   // 0 stands for 1
+  std::atomic<uint64_t> launched_ns_[HAMI_EXT_DEVICES];  // by the estimates at the launch
+  std::atomic<uint64_t> learned_ns_[HAMI_EXT_DEVICES];   // what samples since then changed of it
+  std::atomic<uint64_t> reached_ns_[HAMI_EXT_DEVICES];   // launched_ns_ of a launch that has run
+  std::atomic<int64_t> older_ns_[HAMI_EXT_DEVICES];
   std::atomic<uint64_t> steady_ns_[HAMI_EXT_DEVICES];
   std::atomic<uint64_t> turn_ns_[HAMI_EXT_DEVICES];    // when this process's turn ends; 0: not its
   std::atomic<uint32_t> credit_ms_[HAMI_EXT_DEVICES];  // 0: as the bucket has it

@@ -4,6 +4,8 @@
 #include <signal.h>
 #include <sys/prctl.h>
 
+#include <utility>
+
 #include "limiter/core/feedback.h"
 #include "limiter/core/governor.h"
 #include "limiter/hook/tables.h"
@@ -38,7 +40,9 @@ struct Card {
   uint64_t launches = 0;
   bool pid_is_ours = false;
   uint32_t periods_checked = 0;
-  uint64_t raw_ns = 0, steady_ns = 0;
+  uint64_t raw_ns = 0, steady_ns = 0, queued_ns = 0;
+  int64_t aged_ns = 0;          // raw_ns of the last seconds: a quarter is forgotten each
+  bool was_shown_none = false;  // NVML did not list this process at the last look
   Feedback feedback;
 };
 
@@ -65,26 +69,34 @@ bool PidIsOurs(Attachment& own, unsigned device) {
 }
 
 // What the container's processes used together, and how many they are: by NVML, or for one that it
-// does not list, by the process's own account.
+// does not know, by the process's own account.
 struct Together {
   unsigned percent = 0, members = 0;
 };
 
 Together UsedTogether(Attachment& own, unsigned device, const nvml::Utilization& shown) {
   Together all;
+  std::optional<nvml::Processes> known;
   region::ForEachMember(own.region(), own.self(), device, [&](const region::Member& member) {
     const uint32_t pid = member.host_pid != 0 ? member.host_pid : member.pid;
-    all.percent += shown.Of(pid).value_or(member.sm_percent);
+    std::optional<unsigned> percent = shown.Of(pid);
+    if (!percent) {
+      if (!known) known = nvml::ProcessesOn(device).value_or(nvml::Processes());
+      percent = known->BytesOf(pid) != 0 ? 0 : member.sm_percent;
+    }
+    all.percent += *percent;
     ++all.members;
   });
   return all;
 }
 
 // What NVML shows of this process: nothing is 0, unless what was launched may not have been reached
-// by the card yet.
-std::optional<unsigned> OwnPercent(Attachment& own, const nvml::Utilization& shown) {
+// by the card yet, or NVML may not have looked since the process began.
+std::optional<unsigned> OwnPercent(Attachment& own, const nvml::Utilization& shown, Card& card) {
   const auto percent = shown.Of(PidForNvml(own));
+  const bool again = std::exchange(card.was_shown_none, !percent);
   if (percent || Governor::Own().sampler().AnyPending()) return percent;
+  if (card.feedback.fresh() && !again) return std::nullopt;
   return 0;
 }
 
@@ -96,7 +108,7 @@ void Compare(Attachment& own, unsigned device, Card& card, Period period, bool w
   if (!card.pid_is_ours) return;
   const uint64_t since_us = (sys::NowNs(CLOCK_REALTIME) - period.elapsed_ns) / 1000;
   const auto shown = nvml::UtilizationOn(device, since_us);
-  const auto own_percent = shown ? OwnPercent(own, *shown) : std::nullopt;
+  const auto own_percent = shown ? OwnPercent(own, *shown, card) : std::nullopt;
   if (!own_percent) return card.feedback.Restart();
   const uint32_t percent = own.limits().CorePercent(device);
   if (waited) {
@@ -128,8 +140,10 @@ bool Publish(Card (&cards)[HAMI_EXT_DEVICES], uint64_t elapsed_ns, bool nvml_is_
     const auto grown = static_cast<int64_t>(busy_ns - card.busy_ns);
     const uint64_t busy = grown > 0 ? static_cast<uint64_t>(grown) : 0;  // not what was given back
     const uint64_t steady_ns = Governor::Own().steady_ns(d);
+    const uint64_t queued_ns = Governor::Own().queued_ns(d);
     const Period period = {.elapsed_ns = elapsed_ns,
                            .raw_ns = static_cast<int64_t>(raw_ns - card.raw_ns),
+                           .queued_ns = static_cast<int64_t>(queued_ns - card.queued_ns),
                            .steady_ns = static_cast<int64_t>(steady_ns - card.steady_ns),
                            .launches = launches - card.launches};
     const uint64_t percent = elapsed_ns == 0 ? 0 : (busy * 100 + elapsed_ns / 2) / elapsed_ns;
@@ -139,6 +153,9 @@ bool Publish(Card (&cards)[HAMI_EXT_DEVICES], uint64_t elapsed_ns, bool nvml_is_
     card.launches = launches;
     card.raw_ns = raw_ns;
     card.steady_ns = steady_ns;
+    card.queued_ns = queued_ns;
+    card.aged_ns += period.raw_ns - card.aged_ns / 4;
+    Governor::Own().SetOlder(d, card.aged_ns - static_cast<int64_t>(raw_ns));
     const bool waited = Governor::Own().TakeWaited(d);
     if (period.launches == 0 && !waited) {
       Governor::Own().SetCredit(d, 0);

@@ -53,6 +53,7 @@ struct World::Sample {
   uint64_t start_ns, end_ns;
   Function* function;
   uint64_t key;  // in all processes
+  uint64_t position_ns;
 };
 
 struct World::Thread {
@@ -72,14 +73,18 @@ struct World::Process {
   Feedback feedback;
   uint32_t k = Feedback::kOne;
   int64_t credit_ns = Bucket::kCreditNs;
-  uint64_t raw_ns = 0, steady_ns = 0, busy_ns = 0, launches = 0;
-  uint64_t seen_raw_ns = 0, seen_steady_ns = 0, seen_busy_ns = 0, seen_launches = 0, looked_ns = 0;
-  unsigned published_percent = 0;
+  uint64_t launched_ns = 0, learned_ns = 0, reached_ns = 0;
+  int64_t older_ns = 0, aged_ns = 0;
+  uint64_t steady_ns = 0, launches = 0, seen_queued_ns = 0;
+  bool was_shown_none = false;
+  uint64_t seen_raw_ns = 0, seen_steady_ns = 0, seen_launches = 0, looked_ns = 0;
   bool waited = false, confirmed = false;
   std::vector<Busy> ran;
   std::vector<Sample> pending;
   std::vector<std::unique_ptr<Thread>> threads;
 
+  uint64_t raw_ns() const { return launched_ns + learned_ns; }
+  uint64_t queued_ns() const { return pending.empty() ? 0 : launched_ns - reached_ns; }
   uint64_t Corrected(uint64_t ns) const { return ns * k / Feedback::kOne; }
   // Nanoseconds between two moments of the last seconds.
   uint64_t Ran(uint64_t from_ns, uint64_t to_ns) const {
@@ -185,8 +190,9 @@ void World::GoOn(Thread& thread) {
     const bool sampled = due || thread.waited || thread.companion;
     if (sampled) Harvest(process);
     const uint64_t end = Execute(thread, duration);
+    process.launched_ns += thread.estimate_ns == 0 ? thread.cost_ns : thread.estimate_ns;
     if (sampled && process.pending.size() < kProbes) {
-      process.pending.push_back({ready, end, &function, which + 1});
+      process.pending.push_back({ready, end, &function, which + 1, process.launched_ns});
       if (thread.waited) function.OfferCompanion(now_ns_);
     }
     if (thread.estimate_ns == 0) {
@@ -195,8 +201,6 @@ void World::GoOn(Thread& thread) {
       process.functions->Ran(thread.cost_ns);
       if (function.steady()) process.steady_ns += thread.estimate_ns;
     }
-    process.busy_ns += thread.cost_ns;
-    process.raw_ns += thread.estimate_ns == 0 ? thread.cost_ns : thread.estimate_ns;
     ++process.launches;
   }
   thread.asked = false;
@@ -302,6 +306,7 @@ void World::Harvest(Process& process) {
 // Governor::Take and Shorter.
 void World::Take(Process& process, const Sample& sample) {
   const uint32_t k = process.k;
+  process.reached_ns = std::max(process.reached_ns, sample.position_ns);
   const uint64_t ns = sample.end_ns - sample.start_ns;
   Function& function = *sample.function;
   std::vector<HamiExtFunction>& table = process.container->functions;
@@ -313,38 +318,47 @@ void World::Take(Process& process, const Sample& sample) {
   const uint64_t before = learned.before_ns, after = learned.after_ns;
   Container& container = *process.container;
   if (before == 0 && container.turn_of == &function) container.turn_ends_ns = 0;
-  process.raw_ns +=
+  process.learned_ns +=
       static_cast<uint64_t>(learned.missing_ns) - (before - after) * learned.overcharged;
-  if (after < before && k < Feedback::kOne) {
-    process.k = static_cast<uint32_t>(std::min<uint64_t>(k * before / after, Feedback::kOne));
-  }
+  if (after < before && k < Feedback::kOne) Shorter(process, learned);
   Bucket bucket(container.words);
   const uint64_t was = before * k / Feedback::kOne, is = process.Corrected(after);
   if (learned.overcharged != 0 && was > is) {
     const uint64_t excess = (was - is) * learned.overcharged;
-    process.busy_ns -= excess;
     bucket.GiveBack(static_cast<int64_t>(excess), static_cast<uint32_t>(container.limit));
   }
   if (learned.missing_ns != 0) bucket.Spend(learned.missing_ns);
+}
+
+void World::Shorter(Process& process, const Function::Learned& learned) {
+  uint64_t before = learned.before_ns, after = learned.after_ns;
+  const int64_t recent = process.older_ns + static_cast<int64_t>(process.raw_ns());
+  if (recent > 0) {
+    const uint64_t shorter = (before - after) * learned.overcharged;
+    after = static_cast<uint64_t>(recent);
+    before = after + shorter;
+  }
+  const uint64_t raised = process.k * before / after;
+  process.k = static_cast<uint32_t>(std::min<uint64_t>(raised, Feedback::kOne));
 }
 
 // Publish and Compare of the helper thread.
 void World::Look(Process& process) {
   Container& container = *process.container;
   const auto limit = static_cast<int64_t>(container.limit);
-  const auto grown = static_cast<int64_t>(process.busy_ns - process.seen_busy_ns);
   const bool waited = std::exchange(process.waited, false);
   Period period;
   period.elapsed_ns = now_ns_ - std::exchange(process.looked_ns, now_ns_);
-  period.raw_ns = static_cast<int64_t>(process.raw_ns - process.seen_raw_ns);
+  period.raw_ns = static_cast<int64_t>(process.raw_ns() - process.seen_raw_ns);
+  period.queued_ns = static_cast<int64_t>(
+      process.queued_ns() - std::exchange(process.seen_queued_ns, process.queued_ns()));
   period.steady_ns = static_cast<int64_t>(process.steady_ns - process.seen_steady_ns);
   period.launches = process.launches - process.seen_launches;
-  process.seen_raw_ns = process.raw_ns;
+  process.seen_raw_ns = process.raw_ns();
+  process.aged_ns += period.raw_ns - process.aged_ns / 4;
+  process.older_ns = process.aged_ns - static_cast<int64_t>(process.raw_ns());
   process.seen_steady_ns = process.steady_ns;
-  process.seen_busy_ns = process.busy_ns;
   process.seen_launches = process.launches;
-  process.published_percent = static_cast<unsigned>(
-      std::clamp<int64_t>(grown * 100 / static_cast<int64_t>(period.elapsed_ns), 0, 100));
   At(now_ns_ + kSecond + 2 * kWakeNs + Noise(kWakeNoiseNs), &process, nullptr);
   if (period.launches == 0 && !waited) {
     process.credit_ns = Bucket::kCreditNs;
@@ -352,12 +366,13 @@ void World::Look(Process& process) {
   }
   process.confirmed = false;
   int percent = process.Percent(now_ns_, period.elapsed_ns);
-  if (percent < 0 && !process.pending.empty()) return process.feedback.Restart();
+  const bool again = std::exchange(process.was_shown_none, percent < 0);
+  const bool unknown = !process.pending.empty() || (process.feedback.fresh() && !again);
+  if (percent < 0 && unknown) return process.feedback.Restart();
   percent = std::max(percent, 0);
   int64_t shown = 0;
   for (const auto& other : container.processes) {
-    const int one = other->Percent(now_ns_, period.elapsed_ns);
-    shown += one < 0 ? static_cast<int64_t>(other->published_percent) : one;
+    shown += std::max(other->Percent(now_ns_, period.elapsed_ns), 0);
   }
   if (waited) {
     period.missing_percent = static_cast<int>(limit - shown);
@@ -370,7 +385,6 @@ void World::Look(Process& process) {
   const auto correction = process.feedback.Add(process.k, static_cast<uint32_t>(percent), period);
   process.k = correction.k;
   process.credit_ns = int64_t{correction.credit_ms} * static_cast<int64_t>(kMs);
-  process.busy_ns -= correction.give_back_ns;
   Bucket(container.words)
       .GiveBack(static_cast<int64_t>(correction.give_back_ns), static_cast<uint32_t>(limit));
   process.confirmed = process.feedback.confirms();

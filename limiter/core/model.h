@@ -68,6 +68,7 @@ class World {
   uint64_t Execute(Thread& thread, uint64_t duration_ns);
   void Harvest(Process& process);
   void Take(Process& process, const Sample& sample);
+  static void Shorter(Process& process, const Function::Learned& learned);
   void Look(Process& process);
 
   uint64_t now_ns_, number_ = 0;

@@ -19,9 +19,9 @@ struct Cell {
 };
 
 // Points beyond the limit, or below the smaller of it and what the program reaches without it.
-double Error(const Cell& cell) {
-  const auto share = [&cell](int limit, double from, double to) {
-    World world(1);
+double Error(const Cell& cell, uint32_t seed = 1) {
+  const auto share = [&](int limit, double from, double to) {
+    World world(seed);
     const int own = world.Add(limit, cell.processes, ProgramOf(cell.kernel, cell.pattern));
     const std::string neighbours = cell.neighbours;
     if (neighbours == "limited") {
@@ -42,14 +42,14 @@ struct Summary {
   double sum = 0, worst = 0, above = 0;
 };
 
-Summary Sum(const std::vector<int>& limits, const std::vector<const char*>& neighbours) {
+Summary Sum(uint32_t seed, const std::vector<const char*>& neighbours) {
   Summary all;
-  for (const int limit : limits) {
+  for (const int limit : {5, 10, 25, 50, 75, 90}) {
     for (const char* kernel : {"1000", "20000", "mixed"}) {
       for (const char* pattern : {"sync", "batch", "deep", "graph", "streams", "threads"}) {
         for (const int processes : {1, 2, 8}) {
           for (const char* beside : neighbours) {
-            const double error = Error({limit, kernel, pattern, processes, beside});
+            const double error = Error({limit, kernel, pattern, processes, beside}, seed);
             ++all.cells;
             all.sum += std::abs(error);
             all.worst = std::max(all.worst, std::abs(error));
@@ -69,19 +69,20 @@ Summary Sum(const std::vector<int>& limits, const std::vector<const char*>& neig
 }
 
 TEST(CoreModelTest, AloneAndBesideALimitedNeighbour) {
-  const Summary all = Sum({5, 10, 25, 50, 75, 90}, {"none", "limited"});
+  const Summary all = Sum(1, {"none", "limited"});
   EXPECT_LT(all.sum / all.cells, 0.1);
   EXPECT_LT(all.above, 1);
-  EXPECT_LE(all.wrong, 1);
-  EXPECT_LT(all.worst, 2.5);
+  EXPECT_LT(all.worst, 1.5);
 }
 
 TEST(CoreModelTest, BesideAnUnlimitedNeighbour) {
-  const Summary all = Sum({5, 10, 25, 50, 75, 90}, {"unlimited"});
-  EXPECT_LT(all.sum / all.cells, 0.25);
-  EXPECT_LT(all.above, 3.5);  // eight that queue two seconds of work each, at 90 %
-  EXPECT_LE(all.wrong, 4);
-  EXPECT_LT(all.worst, 5);
+  for (const uint32_t seed : {1, 2, 3}) {
+    const Summary all = Sum(seed, {"unlimited"});
+    EXPECT_LT(all.sum / all.cells, 0.2) << seed;
+    EXPECT_LT(all.above, 2.5) << seed;  // processes that queue two seconds of work each, at 90 %
+    EXPECT_LE(all.wrong, 1) << seed;
+    EXPECT_LT(all.worst, 2.5) << seed;
+  }
 }
 
 // COMPLAINT: eight processes that began at once at 5 or 10 % stood for half a minute.
@@ -109,6 +110,16 @@ TEST(CoreModelTest, SiblingsWithLongerWorkAreNotLeftUnlimited) {
       }
     }
   }
+}
+
+// Three functions had been charged ten times too much, which k had made up for; when each got a
+// better sample, k was raised three times over, to 1, and the program fell from 90 to 33 %.
+TEST(CoreModelTest, BetterSamplesOfSeveralFunctionsDoNotRaiseKSeveralTimes) {
+  World world(3);
+  const int own = world.Add(90, 1, ProgramOf("mixed", "streams"));
+  world.Add(0, 1, ProgramOf("1000", "batch"));
+  world.Run(12);
+  EXPECT_GT(world.Share(own, 2, 12), 88);
 }
 
 TEST(CoreModelTest, IsTheSameEachTime) {

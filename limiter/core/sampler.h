@@ -40,6 +40,7 @@ struct Sampled {
   Function* function = nullptr;
   unsigned device = 0;
   uint64_t key = 0;  // of the function in all processes of the container (shared.h); 0: none
+  uint64_t position_ns = 0;  // what the process had launched on the card, this one included
 };
 
 class Sampler {

@@ -99,7 +99,7 @@ __attribute__((always_inline)) inline uint32_t SizeClass(const unsigned (&grid)[
 core::Sampled SampleOf(const Charge& charge, const Launch& launch) {
   uint64_t key = core::KernelNames::Own().Of(launch.handle);
   if (key != 0) key = core::Mixed(core::Mixed(key, launch.size_class), charge.device) | 1;
-  return {charge.function, charge.device, key};
+  return Governor::Own().SampleOf(charge, key);
 }
 
 // A random number is not worth a state that threads share.
@@ -239,8 +239,7 @@ void EndPart(Part& part, bool launched, uint64_t host_ns) {
   }
   if (part.probe != core::Sampler::kNone) {
     InContextOf(part.where.stream, [&](const Current&) {
-      governor.sampler().End(part.probe, part.where, {part.charge.function, part.charge.device, 0},
-                             host_ns);
+      governor.sampler().End(part.probe, part.where, governor.SampleOf(part.charge, 0), host_ns);
     });
   }
   governor.Ran(part.charge);
