@@ -1,6 +1,5 @@
 #include "services/node/service.h"
 
-#include <algorithm>
 #include <future>
 #include <optional>
 #include <set>
@@ -12,7 +11,9 @@
 #include "domain/protocol/names.h"
 #include "platform/kube/objects.h"
 #include "platform/kube/reflector.h"
+#include "services/node/card_keeper.h"
 #include "services/node/card_offer.h"
+#include "services/node/conflict_watch.h"
 #include "services/node/driver_watch.h"
 #include "services/node/kube_api.h"
 #include "services/node/lock_keeper.h"
@@ -26,7 +27,6 @@ namespace {
 constexpr Duration kHousekeeping = std::chrono::seconds(5);
 constexpr Duration kDriverLimit = std::chrono::seconds(10);
 constexpr Duration kFolderGrace = std::chrono::minutes(5);
-constexpr Duration kConflictAfter = std::chrono::seconds(60);
 constexpr Duration kFarewell = std::chrono::seconds(3);
 constexpr Duration kLookAgain = std::chrono::milliseconds(20);
 
@@ -60,9 +60,7 @@ struct NodeService::Impl {
         locks(executor, *api, view, pods,
               [this](const std::string& uid) { records.Released(uid); }),
         sync(executor, *api, pods, journal, words,
-             [this](const std::string& uid) { records.Patched(uid); }),
-        health({.recovery = flags.health_recovery,
-                .classify = [v = vendor](uint64_t code) { return v->Classify(code); }}) {}
+             [this](const std::string& uid) { records.Patched(uid); }) {}
 
   // The state thread ends before what its tasks touch.
   ~Impl() {
@@ -118,6 +116,12 @@ struct NodeService::Impl {
                   CardOfferOptions{.endpoint = EndpointFor(way),
                                    .register_key = std::string(words.keys.register_key),
                                    .settings = settings});
+    cards.emplace(
+        CardKeeper::Deps{.executor = executor, .api = *api, .offer = *offer, .about = AboutNode()},
+        settings,
+        driver::HealthOptions{
+            .recovery = flags.health_recovery,
+            .classify = [v = vendor](uint64_t code) { return v->Classify(code); }});
     executor.Post([this] {
       registrar.Want(std::string(protocol::kPluginCapabilities),
                      std::string(protocol::kCapabilityV2));
@@ -133,17 +137,20 @@ struct NodeService::Impl {
                                               .field_selector = "metadata.name=" + flags.node_name,
                                               .label_selector = ""},
                        view);
-    driver_watch.emplace(
-        vendor, DriverWatchOptions{
-                    .interval = flags.scan_interval,
-                    .on_cards =
-                        [this](Result<std::vector<driver::CardInfo>> cards) {
-                          executor.Post([this, cards = std::move(cards)] { OnCards(cards); });
-                        },
-                    .on_events =
-                        [this](std::vector<driver::HealthEvent> events) {
-                          executor.Post([this, events = std::move(events)] { OnEvents(events); });
-                        }});
+    driver_watch.emplace(vendor,
+                         DriverWatchOptions{.interval = flags.scan_interval,
+                                            .on_cards =
+                                                [this](Result<std::vector<driver::CardInfo>> look) {
+                                                  executor.Post([this, look = std::move(look)] {
+                                                    if (!stopping) cards->OnCards(look);
+                                                  });
+                                                },
+                                            .on_events =
+                                                [this](std::vector<driver::HealthEvent> events) {
+                                                  executor.Post([this, events = std::move(events)] {
+                                                    cards->OnEvents(events);
+                                                  });
+                                                }});
     return {};
   }
 
@@ -184,6 +191,10 @@ struct NodeService::Impl {
     executor.PostAfter(kLookAgain, [this, until, &said_it] { AwaitFarewell(until, said_it); });
   }
 
+  EventTarget AboutNode() const {
+    return {.kind = "Node", .ns = "", .name = flags.node_name, .uid = flags.node_name};
+  }
+
   void OnExecutor(std::function<void()> task) {
     std::promise<void> done;
     executor.Post([&] {
@@ -191,79 +202,6 @@ struct NodeService::Impl {
       done.set_value();
     });
     done.get_future().wait();
-  }
-
-  // --- cards --------------------------------------------------------------------------------
-
-  void OnCards(const Result<std::vector<driver::CardInfo>>& look) {
-    if (stopping) return;
-    std::vector<driver::CardInfo> cards = last_cards;
-    if (look) {
-      cards = last_cards = *look;
-      driver_error.clear();
-    } else {
-      SayDriverError(look.error().message);
-      for (driver::CardInfo& card : cards) card.fault = look.error().message;
-    }
-    looked = true;
-    Tell(health.OnCards(cards, executor.clock().Mono()));
-    Offer(cards);
-  }
-
-  void OnEvents(const std::vector<driver::HealthEvent>& events) {
-    for (const driver::HealthEvent& event : events) {
-      LOG(kWarn, "driver event").Kv("card", event.uuid).Kv("code", event.code);
-      ++driver_events[event.code];
-    }
-    Tell(health.OnEvents(events, executor.clock().Mono()));
-    Offer(last_cards);
-  }
-
-  void SayDriverError(const std::string& error) {
-    if (error != driver_error) {
-      LOG(kError, "the driver does not answer").Kv("error", error);
-    }
-    driver_error = error;
-  }
-
-  void Tell(const std::vector<driver::HealthChange>& changes) {
-    for (const driver::HealthChange& change : changes) {
-      LOG(kWarn, change.healthy ? "card recovered" : "card is unhealthy")
-          .Kv("card", change.uuid)
-          .Kv("reason", change.reason);
-      api->EmitEvent(
-          AboutNode(), !change.healthy, change.healthy ? "GPURecovered" : "GPUUnhealthy",
-          "card " + change.uuid + (change.healthy ? " is healthy again" : ": " + change.reason));
-    }
-  }
-
-  EventTarget AboutNode() const {
-    return {.kind = "Node", .ns = "", .name = flags.node_name, .uid = flags.node_name};
-  }
-
-  // Publishes what the cards come to, where it differs from what was published.
-  void Offer(std::vector<driver::CardInfo> cards) {
-    for (driver::CardInfo& lost : health.Lost()) {
-      const bool listed = std::ranges::any_of(
-          cards, [&](const driver::CardInfo& c) { return c.uuid == lost.uuid; });
-      if (!listed) cards.push_back(std::move(lost));
-    }
-    Inventory next = BuildInventory(
-        cards, settings, [this](const std::string& uuid) { return health.Reason(uuid); });
-    for (const std::string& sentence : next.left_out) {
-      if (said.insert(sentence).second) {
-        LOG(kWarn, sentence);
-      }
-    }
-    for (const std::string& entry : next.unmatched) {
-      if (said.insert("unmatched " + entry).second) {
-        LOG(kWarn, "filterdevices names a card that this node does not have").Kv("entry", entry);
-      }
-    }
-    if (next.cards.empty() && said.insert("none").second) {
-      LOG(kWarn, "No devices found. Waiting indefinitely.");
-    }
-    offer->Publish(std::move(next));
   }
 
   // --- cluster ------------------------------------------------------------------------------
@@ -279,7 +217,7 @@ struct NodeService::Impl {
 
   void Settle() {
     if (stopping) return;
-    Forgive();
+    cards->Forgive(view.node().Annotation("hami.io/device-recover"));
     records.Sweep();
     sync.Reconcile();
     locks.Reconcile();
@@ -287,56 +225,38 @@ struct NodeService::Impl {
     allocator->Retry();
   }
 
-  // An operator has seen to a card: annotation hami.io/device-recover names it.
-  void Forgive() {
-    const std::string& text = view.node().Annotation("hami.io/device-recover");
-    if (text == forgiven) return;
-    forgiven = text;
-    for (const std::string& uuid : protocol::SplitList(text)) health.Forgive(uuid);
-  }
-
   // --- from time to time --------------------------------------------------------------------
 
   void Housekeeping() {
     if (stopping) return;
     if (driver_watch && driver_watch->LookAge() > kDriverLimit) {
-      OnCards(Fail(Code::kDeadlineExceeded, "driver timeout"));
+      cards->OnCards(Fail(Code::kDeadlineExceeded, "driver timeout"));
     }
     if (pods.synced()) {
       files.Collect([this](const std::string& uid) { return pods.ByUid(uid) != nullptr; },
                     executor.clock().Now() - kFolderGrace);
     }
     WatchForConflict();
-    if (!config_error.empty() && view.synced() && said.insert(config_error).second) {
+    if (!config_error.empty() && view.synced() && config_errors_said.insert(config_error).second) {
       api->EmitEvent(AboutNode(), true, "InvalidDevicePluginConfig",
                      ConfigErrorText(config_error, !settings.refusal.empty()));
     }
     executor.PostAfter(kHousekeeping, [this] { Housekeeping(); });
   }
 
-  // Another plugin that serves the same resource shows in what kubelet counts.
   void WatchForConflict() {
-    const MonoTime now = executor.clock().Mono();
+    const auto kubelet = offer->status();
+    if (!kubelet || !kubelet->registered) return conflict.Forget();
     int64_t healthy = 0;
     for (const NodeCard& card : offer->inventory().cards) {
       if (card.device.healthy) healthy += card.device.count;
     }
     auto it = view.node().allocatable.find(words.resource);
-    const bool agrees =
-        it != view.node().allocatable.end() && it->second == std::to_string(healthy);
-    const auto kubelet = offer->status();
-    if (agrees || !kubelet || !kubelet->registered) {
-      disagrees_since.reset();
-      said.erase("conflict");
-      return;
-    }
-    if (!disagrees_since) disagrees_since = now;
-    if (now - *disagrees_since < kConflictAfter || !said.insert("conflict").second) return;
-    const std::string counted = it == view.node().allocatable.end() ? "none" : it->second;
-    const std::string text = "kubelet counts " + counted + " of " + words.resource + ", we offer " +
-                             std::to_string(healthy) + ": does another device plugin run here?";
-    LOG(kWarn, text);
-    api->EmitEvent(AboutNode(), true, "ConflictingDevicePlugin", text);
+    const auto text = conflict.Look(executor.clock().Mono(), words.resource,
+                                    it == view.node().allocatable.end() ? "" : it->second, healthy);
+    if (!text) return;
+    LOG(kWarn, *text);
+    api->EmitEvent(AboutNode(), true, "ConflictingDevicePlugin", *text);
   }
 
   // --- questions ----------------------------------------------------------------------------
@@ -345,8 +265,8 @@ struct NodeService::Impl {
     Readiness out;
     if (!pods.synced()) out.reasons.push_back("Pods of this node are not known yet");
     if (!view.synced()) out.reasons.push_back("Node " + flags.node_name + " is not known yet");
-    if (!looked) out.reasons.push_back("the driver has not been asked yet");
-    if (!driver_error.empty()) out.reasons.push_back(driver_error);
+    if (!cards->looked()) out.reasons.push_back("the driver has not been asked yet");
+    if (!cards->driver_error().empty()) out.reasons.push_back(cards->driver_error());
     if (view.synced() && (offer->WaitsForKubelet() || !registrar.in_step())) {
       out.reasons.push_back("node annotations are not written yet");
     }
@@ -369,7 +289,7 @@ struct NodeService::Impl {
             .register_patches = registrar.patches(),
             .register_failures = registrar.failures(),
             .lock_releases = locks.releases(),
-            .driver_events = driver_events,
+            .driver_events = cards->driver_events(),
             .config_broken = !config_error.empty()};
   }
 
@@ -394,22 +314,17 @@ struct NodeService::Impl {
   RecordKeeper records;
   LockKeeper locks;
   PodSync sync;
-  driver::CardHealth health;
   std::optional<Allocator> allocator;
   std::optional<CardOffer> offer;
+  std::optional<CardKeeper> cards;
   std::optional<kube::Reflector> pod_watch;
   std::optional<kube::Reflector> node_watch;
   std::optional<DriverWatch> driver_watch;
 
-  std::vector<driver::CardInfo> last_cards;
-  std::string driver_error;
-  std::map<uint64_t, uint64_t> driver_events;  // by code
-  bool looked = false;
+  ConflictWatch conflict;
   bool settle_posted = false;
   bool stopping = false;
-  std::string forgiven;
-  std::set<std::string> said;  // what is logged once
-  std::optional<MonoTime> disagrees_since;
+  std::set<std::string> config_errors_said;
 };
 
 Result<std::unique_ptr<NodeService>> NodeService::Start(FileSystem& fs, kube::Client& client,
