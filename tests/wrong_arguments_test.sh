@@ -31,7 +31,7 @@ refuses_with() {  # TEXT COMMAND...: the reason holds TEXT
 
 for program in "$@"; do refuses "$program" --no-such-option; done
 for script in images/{build,push} demo/{up,down} testbed/{driver-root,restart} \
-  tools/{bench,fetch-programs,fuzz,install-deps,soak,test}; do
+  tools/{bench,check_threads,fetch-programs,fuzz,install-deps,soak,test}; do
   refuses "$script" --no-such-option
 done
 # KUBECONFIG names no file: said before anything is built.

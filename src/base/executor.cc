@@ -17,35 +17,35 @@ ThreadExecutor::ThreadExecutor(std::string thread_name) : thread_([this] { Run()
 
 ThreadExecutor::~ThreadExecutor() {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     stop_ = true;
   }
-  wake_.notify_all();
+  wake_.NotifyAll();
   thread_.join();
 }
 
 void ThreadExecutor::Post(Task task) {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     queue_.push_back(std::move(task));
   }
-  wake_.notify_one();
+  wake_.NotifyOne();
 }
 
 Executor::TimerId ThreadExecutor::PostAt(MonoTime when, Task task) {
   TimerId id = 0;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     id = next_id_++;
     due_[id] = when;
     timers_[{when, id}] = std::move(task);
   }
-  wake_.notify_one();
+  wake_.NotifyOne();
   return id;
 }
 
 void ThreadExecutor::Cancel(TimerId id) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   auto it = due_.find(id);
   if (it == due_.end()) return;
   timers_.erase({it->second, id});
@@ -53,7 +53,7 @@ void ThreadExecutor::Cancel(TimerId id) {
 }
 
 void ThreadExecutor::Run() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (!stop_) {
     Task task;
     if (!timers_.empty() && timers_.begin()->first.first <= clock().Mono()) {
@@ -66,16 +66,16 @@ void ThreadExecutor::Run() {
       queue_.pop_front();
     } else if (!timers_.empty()) {
       MonoTime next = timers_.begin()->first.first;
-      wake_.wait_until(lock, next);
+      wake_.WaitUntil(mutex_, next);
       continue;
     } else {
-      wake_.wait(lock);
+      wake_.Wait(mutex_);
       continue;
     }
-    lock.unlock();
+    lock.Unlock();
     task();
     task = nullptr;  // what it captured dies outside the lock
-    lock.lock();
+    lock.Lock();
   }
 }
 
@@ -88,50 +88,50 @@ WorkerPool::WorkerPool(std::string thread_name, int threads) {
 
 WorkerPool::~WorkerPool() {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     stop_ = true;
   }
-  wake_.notify_all();
+  wake_.NotifyAll();
   for (auto& thread : threads_) thread.join();
 }
 
 bool WorkerPool::TryPost(Task task) {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (queue_.size() >= kMaxQueued) return false;
     queue_.push_back(std::move(task));
   }
-  wake_.notify_one();
+  wake_.NotifyOne();
   return true;
 }
 
 void WorkerPool::Run() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   for (;;) {
-    wake_.wait(lock, [this] { return stop_ || !queue_.empty(); });
+    while (!stop_ && queue_.empty()) wake_.Wait(mutex_);
     if (stop_) return;
     Task task = std::move(queue_.front());
     queue_.pop_front();
-    lock.unlock();
+    lock.Unlock();
     task();
     task = nullptr;
-    lock.lock();
+    lock.Lock();
   }
 }
 
 void ManualExecutor::Post(Task task) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   queue_.push_back(std::move(task));
 }
 
 Executor::TimerId ManualExecutor::PostAt(MonoTime when, Task task) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   timers_[{when, next_id_}] = std::move(task);
   return next_id_++;
 }
 
 void ManualExecutor::Cancel(TimerId id) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   std::erase_if(timers_, [id](const auto& entry) { return entry.first.second == id; });
 }
 
@@ -140,7 +140,7 @@ int ManualExecutor::RunReady() {
   for (;; ++ran) {
     Task task;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       if (!timers_.empty() && timers_.begin()->first.first <= clock_.Mono()) {
         task = std::move(timers_.begin()->second);
         timers_.erase(timers_.begin());
@@ -161,7 +161,7 @@ void ManualExecutor::Advance(Duration d) {
   for (;;) {
     MonoTime next = end;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       if (!timers_.empty() && timers_.begin()->first.first < end) {
         next = timers_.begin()->first.first;
       }

@@ -5,19 +5,17 @@
 // keep their order. Destruction drops tasks that have not started and waits for the one that runs.
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <map>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "base/clock.h"
-#include "base/thread_annotations.h"
+#include "base/mutex.h"
 
 namespace hami {
 
@@ -52,8 +50,8 @@ class ThreadExecutor final : public Executor {
  private:
   void Run();
 
-  std::mutex mutex_;
-  std::condition_variable wake_;
+  Mutex mutex_;
+  CondVar wake_;
   std::deque<Task> queue_ GUARDED_BY(mutex_);
   std::map<std::pair<MonoTime, TimerId>, Task> timers_ GUARDED_BY(mutex_);
   std::map<TimerId, MonoTime> due_ GUARDED_BY(mutex_);
@@ -76,8 +74,8 @@ class WorkerPool {
  private:
   void Run();
 
-  std::mutex mutex_;
-  std::condition_variable wake_;
+  Mutex mutex_;
+  CondVar wake_;
   std::deque<Task> queue_ GUARDED_BY(mutex_);
   bool stop_ GUARDED_BY(mutex_) = false;
   std::vector<std::thread> threads_;
@@ -99,7 +97,7 @@ class ManualExecutor final : public Executor {
 
  private:
   FakeClock& clock_;
-  std::mutex mutex_;
+  Mutex mutex_;
   std::deque<Task> queue_ GUARDED_BY(mutex_);
   std::map<std::pair<MonoTime, TimerId>, Task> timers_ GUARDED_BY(mutex_);
   TimerId next_id_ GUARDED_BY(mutex_) = 1;

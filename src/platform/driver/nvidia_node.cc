@@ -3,11 +3,10 @@
 #include <sys/stat.h>
 
 #include <array>
-#include <mutex>
 #include <utility>
 
 #include "base/log.h"
-#include "base/thread_annotations.h"
+#include "base/mutex.h"
 #include "platform/driver/nvidia_cdi.h"
 #include "platform/driver/nvml.h"
 
@@ -89,7 +88,7 @@ class NvidiaNode final : public NodeVendor {
       if (options_.mofed) TRY(KeepOrDrop("mofed", facts, mofed));
       if (!imex.empty()) TRY(Keep(NodeSpec("imex-channel", facts, imex)));
     }
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     facts_ = std::make_shared<const NodeFacts>(std::move(facts));
     return {};
   }
@@ -97,7 +96,7 @@ class NvidiaNode final : public NodeVendor {
   ContainerEdits Edits(const EditRequest& request) const override {
     std::shared_ptr<const NodeFacts> facts;
     {
-      std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       facts = facts_;
     }
     return NvidiaEdits(options_, *facts, limiter_, request);
@@ -162,7 +161,7 @@ class NvidiaNode final : public NodeVendor {
   const LimiterSettings limiter_;
   const XidFilter filter_;
   std::unique_ptr<Backend> backend_;
-  mutable std::mutex mutex_;
+  mutable Mutex mutex_;
   std::shared_ptr<const NodeFacts> facts_ GUARDED_BY(mutex_);
 };
 

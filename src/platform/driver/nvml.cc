@@ -6,11 +6,10 @@
 #include <array>
 #include <charconv>
 #include <map>
-#include <mutex>
 #include <utility>
 
 #include "base/log.h"
-#include "base/thread_annotations.h"
+#include "base/mutex.h"
 #include "platform/driver/nvml_abi.h"
 
 namespace hami::driver {
@@ -204,13 +203,13 @@ class NvmlBackend final : public Backend {
 
   // What the last look said about the card at this index; empty the first time.
   CardInfo KnownAt(unsigned index) {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     auto it = known_.find(index);
     return it == known_.end() ? CardInfo{.index = index} : it->second;
   }
 
   void Remember(const std::vector<CardInfo>& cards) {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     for (const CardInfo& card : cards) {
       if (!card.uuid.empty()) known_[card.index] = card;
     }
@@ -256,7 +255,7 @@ class NvmlBackend final : public Backend {
   void* library_;
   const nvml::Table nvml_;
   nvml::EventSet events_ = nullptr;  // WaitEvents only
-  std::mutex mutex_;
+  Mutex mutex_;
   std::map<unsigned, CardInfo> known_ GUARDED_BY(mutex_);
 };
 

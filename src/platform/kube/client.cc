@@ -277,13 +277,13 @@ void Client::Impl::Shutdown() {
 
 void Client::Impl::Count(const std::string& method, const std::string& path, int code) {
   CallName name = NameCall(method, path);
-  std::lock_guard lock(mutex);
+  MutexLock lock(mutex);
   ++counts[{std::move(name.verb), std::move(name.resource), code}];
 }
 
 std::vector<Client::CallCount> Client::Impl::Counts() const {
   std::vector<CallCount> out;
-  std::lock_guard lock(mutex);
+  MutexLock lock(mutex);
   for (const auto& [key, count] : counts) {
     out.push_back({std::get<0>(key), std::get<1>(key), std::get<2>(key), count});
   }

@@ -7,13 +7,12 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <string>
 #include <tuple>
 #include <vector>
 
-#include "base/thread_annotations.h"
+#include "base/mutex.h"
 #include "platform/kube/client.h"
 #include "platform/kube/credentials.h"
 #include "platform/kube/rate_limiter.h"
@@ -85,7 +84,7 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
   Executor::TimerId pump_timer = 0;
   bool shut = false;
 
-  mutable std::mutex mutex;
+  mutable Mutex mutex;
   std::map<std::tuple<std::string, std::string, int>, uint64_t> counts GUARDED_BY(mutex);
 };
 

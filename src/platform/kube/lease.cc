@@ -1,7 +1,6 @@
 #include "platform/kube/lease.h"
 
 #include <algorithm>
-#include <mutex>
 #include <optional>
 #include <utility>
 
@@ -81,7 +80,7 @@ struct LeaseFollower::Impl final : Observer, std::enable_shared_from_this<LeaseF
       return;
     }
     {
-      std::lock_guard lock(mutex);
+      MutexLock lock(mutex);
       view.Observe(*record, loop.clock().Now(), loop.clock().Mono());
     }
     if (known) Update();
@@ -98,7 +97,7 @@ struct LeaseFollower::Impl final : Observer, std::enable_shared_from_this<LeaseF
   void OnStale(Duration) override {}  // the lease runs out by itself
 
   void Forget() {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     view.ObserveDeleted();
   }
 
@@ -107,7 +106,7 @@ struct LeaseFollower::Impl final : Observer, std::enable_shared_from_this<LeaseF
     Leadership next;
     MonoTime change;
     {
-      std::lock_guard lock(mutex);
+      MutexLock lock(mutex);
       next = view.At(now);
       change = view.NextChange(now);
     }
@@ -122,7 +121,7 @@ struct LeaseFollower::Impl final : Observer, std::enable_shared_from_this<LeaseF
     told = next;
     if (!tell) return;
     executor.Post([self = shared_from_this(), next] {
-      std::lock_guard lock(self->gate);
+      MutexLock lock(self->gate);
       if (self->on_change) self->on_change(next);
     });
   }
@@ -136,10 +135,10 @@ struct LeaseFollower::Impl final : Observer, std::enable_shared_from_this<LeaseF
   Executor::TimerId timer = 0;
   std::unique_ptr<Reflector> reflector;
 
-  mutable std::mutex mutex;
+  mutable Mutex mutex;
   LeaseView view GUARDED_BY(mutex);
 
-  std::recursive_mutex gate;
+  RecursiveMutex gate;
   OnChange on_change GUARDED_BY(gate);  // empty once stopped
 };
 
@@ -159,12 +158,12 @@ LeaseFollower::~LeaseFollower() {
     impl_->reflector.reset();
     impl_->loop.Cancel(impl_->timer);
   });
-  std::lock_guard lock(impl_->gate);
+  MutexLock lock(impl_->gate);
   impl_->on_change = nullptr;
 }
 
 Leadership LeaseFollower::current() const {
-  std::lock_guard lock(impl_->mutex);
+  MutexLock lock(impl_->mutex);
   return impl_->view.At(impl_->loop.clock().Mono());
 }
 

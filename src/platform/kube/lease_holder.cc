@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <future>
-#include <mutex>
 #include <utility>
 
 #include "base/json.h"
@@ -161,7 +160,7 @@ struct LeaseHolder::Impl : std::enable_shared_from_this<LeaseHolder::Impl> {
     }
     bool tell = false;
     {
-      std::lock_guard lock(mutex);
+      MutexLock lock(mutex);
       tell = next.leader != state.leader || next.term != state.term ||
              next.holder != state.holder || !told;
       told = true;
@@ -169,13 +168,13 @@ struct LeaseHolder::Impl : std::enable_shared_from_this<LeaseHolder::Impl> {
     }
     if (!tell) return;
     executor.Post([self = shared_from_this(), next] {
-      std::lock_guard lock(self->gate);
+      MutexLock lock(self->gate);
       if (self->on_change) self->on_change(next);
     });
   }
 
   Leadership Current() const {  // any thread
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     Leadership out = state;
     if (out.leader && loop.clock().Mono() >= out.until) out.leader = false;
     return out;
@@ -212,11 +211,11 @@ struct LeaseHolder::Impl : std::enable_shared_from_this<LeaseHolder::Impl> {
   Executor::TimerId expiry_timer = 0;
   std::promise<void> released;
 
-  mutable std::mutex mutex;
+  mutable Mutex mutex;
   Leadership state GUARDED_BY(mutex);
   bool told GUARDED_BY(mutex) = false;
 
-  std::recursive_mutex gate;
+  RecursiveMutex gate;
   OnChange on_change GUARDED_BY(gate);  // empty once stopped
 };
 
@@ -228,7 +227,7 @@ LeaseHolder::LeaseHolder(Client& client, Executor& executor, LeaseHolderOptions 
 
 LeaseHolder::~LeaseHolder() {
   {
-    std::lock_guard lock(impl_->gate);
+    MutexLock lock(impl_->gate);
     impl_->on_change = nullptr;
   }
   CHECK(!impl_->loop.OnThread());

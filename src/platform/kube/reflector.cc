@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <functional>
-#include <mutex>
 #include <random>
 #include <utility>
 #include <vector>
@@ -44,7 +43,7 @@ struct Reflector::Impl : std::enable_shared_from_this<Reflector::Impl> {
   // Holds the gate while the observer runs: Stop waits for it, also from inside (recursive).
   void Deliver(std::function<void(Observer&)> call) {
     executor.Post([self = shared_from_this(), call = std::move(call)] {
-      std::lock_guard lock(self->gate);
+      MutexLock lock(self->gate);
       if (self->observer != nullptr) call(*self->observer);
     });
   }
@@ -259,7 +258,7 @@ struct Reflector::Impl : std::enable_shared_from_this<Reflector::Impl> {
   Executor& executor;
   const ReflectorOptions options;
 
-  std::recursive_mutex gate;
+  RecursiveMutex gate;
   Observer* observer GUARDED_BY(gate);  // null once stopped
 
   int page;
@@ -292,7 +291,7 @@ Reflector::Reflector(Client& client, Executor& executor, ReflectorOptions option
 
 Reflector::~Reflector() {
   {
-    std::lock_guard lock(impl_->gate);
+    MutexLock lock(impl_->gate);
     impl_->observer = nullptr;
   }
   impl_->loop.RunSync([this] { impl_->Stop(); });

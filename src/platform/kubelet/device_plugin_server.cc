@@ -4,11 +4,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <mutex>
 #include <set>
 #include <utility>
 
-#include "base/thread_annotations.h"
+#include "base/mutex.h"
 #include "kubelet/deviceplugin.grpc.pb.h"
 #include "platform/kubelet/channel.h"
 
@@ -56,7 +55,7 @@ class Stream;
 // The newest device list and who wants it. gRPC never runs a reaction inside StartWrite or Finish,
 // so both are called with the lock held.
 struct Board {
-  std::mutex mutex;
+  Mutex mutex;
   uint64_t version GUARDED_BY(mutex) = 0;  // 0: nothing published yet
   std::shared_ptr<const Update> newest GUARDED_BY(mutex);
   std::set<Stream*> streams GUARDED_BY(mutex);
@@ -66,26 +65,27 @@ struct Board {
 // One ListAndWatch call; deletes itself when gRPC is done with it.
 class Stream final : public grpc::ServerWriteReactor<Update> {
  public:
-  explicit Stream(std::shared_ptr<Board> board) : board_(std::move(board)) {
-    std::lock_guard lock(board_->mutex);
-    board_->streams.insert(this);
-    if (board_->closed) {
-      FinishLocked();
+  explicit Stream(std::shared_ptr<Board> on) : board_(std::move(on)) {
+    Board& board = *board_;
+    MutexLock lock(board.mutex);
+    board.streams.insert(this);
+    if (board.closed) {
+      End();
     } else {
-      PokeLocked();
+      Poke(board);
     }
   }
 
-  void PokeLocked() {
-    if (writing_ || finished_ || sent_ == board_->version) return;
+  // Both with the board's mutex held.
+  void Poke(const Board& board) HAMI_REQUIRES(board.mutex) {
+    if (writing_ || finished_ || sent_ == board.version) return;
     writing_ = true;
-    sent_ = board_->version;
-    in_flight_ = board_->newest;
+    sent_ = board.version;
+    in_flight_ = board.newest;
     StartWrite(in_flight_.get());
   }
-
   // While a write is in flight the end waits for its completion.
-  void FinishLocked() {
+  void End() {
     ending_ = true;
     if (writing_ || finished_) return;
     finished_ = true;
@@ -94,21 +94,22 @@ class Stream final : public grpc::ServerWriteReactor<Update> {
 
  private:
   void OnWriteDone(bool ok) override {
-    std::lock_guard lock(board_->mutex);
+    Board& board = *board_;
+    MutexLock lock(board.mutex);
     writing_ = false;
     if (!ok || ending_) {
-      FinishLocked();
+      End();
     } else {
-      PokeLocked();
+      Poke(board);
     }
   }
   void OnCancel() override {
-    std::lock_guard lock(board_->mutex);
-    FinishLocked();
+    MutexLock lock(board_->mutex);
+    End();
   }
   void OnDone() override {
     {
-      std::lock_guard lock(board_->mutex);
+      MutexLock lock(board_->mutex);
       board_->streams.erase(this);
     }
     delete this;
@@ -234,9 +235,9 @@ DevicePluginServer::DevicePluginServer(std::unique_ptr<Impl> impl) : impl_(std::
 
 DevicePluginServer::~DevicePluginServer() {
   {
-    std::lock_guard lock(impl_->board->mutex);
+    MutexLock lock(impl_->board->mutex);
     impl_->board->closed = true;
-    for (Stream* stream : impl_->board->streams) stream->FinishLocked();
+    for (Stream* stream : impl_->board->streams) stream->End();
   }
   const bool ours = SocketIntact();
 
@@ -246,14 +247,15 @@ DevicePluginServer::~DevicePluginServer() {
 
 void DevicePluginServer::Publish(const std::vector<PluginDevice>& devices) {
   auto update = std::make_shared<const Update>(Encode(devices));
-  std::lock_guard lock(impl_->board->mutex);
-  impl_->board->newest = std::move(update);
-  ++impl_->board->version;
-  for (Stream* stream : impl_->board->streams) stream->PokeLocked();
+  Board& board = *impl_->board;
+  MutexLock lock(board.mutex);
+  board.newest = std::move(update);
+  ++board.version;
+  for (Stream* stream : board.streams) stream->Poke(board);
 }
 
 int DevicePluginServer::streams() const {
-  std::lock_guard lock(impl_->board->mutex);
+  MutexLock lock(impl_->board->mutex);
   return static_cast<int>(impl_->board->streams.size());
 }
 

@@ -1,14 +1,13 @@
 #include "platform/kubelet/resource_endpoint.h"
 
 #include <algorithm>
-#include <mutex>
 #include <optional>
 #include <string_view>
 #include <thread>
 #include <utility>
 
 #include "base/log.h"
-#include "base/thread_annotations.h"
+#include "base/mutex.h"
 #include "platform/kubelet/device_plugin_server.h"
 #include "platform/kubelet/registration.h"
 #include "platform/kubelet/socket_watch.h"
@@ -46,7 +45,7 @@ struct ResourceEndpoint::Impl {
     registry.reset();
     std::unique_ptr<DevicePluginServer> last;
     {
-      std::lock_guard lock(mutex);
+      MutexLock lock(mutex);
       last = std::move(server);
     }
   }
@@ -75,12 +74,12 @@ struct ResourceEndpoint::Impl {
 
   bool Serve() {
     {
-      std::lock_guard lock(mutex);
+      MutexLock lock(mutex);
       if (server && server->SocketIntact()) return true;
     }
     std::unique_ptr<DevicePluginServer> old;
     {
-      std::lock_guard lock(mutex);
+      MutexLock lock(mutex);
       old = std::move(server);
     }
     old.reset();  // outside the lock: it waits for calls in flight
@@ -89,7 +88,7 @@ struct ResourceEndpoint::Impl {
                                               .preferred_allocation = options.preferred_allocation,
                                               .drain = options.drain},
                                              handler);
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     if (!started) {
       ++status.failures;
       if (status.last_error != started.error().message) {
@@ -119,7 +118,7 @@ struct ResourceEndpoint::Impl {
     failing_since.reset();
     backoff = kFirstRetry;
     LOG(kInfo, "registered with kubelet").Kv("resource", options.resource).Kv("way", way);
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     status.registered = true;
     ++status.registrations;
     status.last_error.clear();
@@ -127,7 +126,7 @@ struct ResourceEndpoint::Impl {
 
   void SetRegistered(bool registered) {
     registered_now = registered;
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     status.registered = registered;
   }
 
@@ -135,7 +134,7 @@ struct ResourceEndpoint::Impl {
     const MonoTime now = SystemClock().Mono();
     if (!failing_since) failing_since = now;
     {
-      std::lock_guard lock(mutex);
+      MutexLock lock(mutex);
       ++status.failures;
       if (status.last_error != why) {
         status.last_error = why;
@@ -159,7 +158,7 @@ struct ResourceEndpoint::Impl {
   }
 
   bool Stopping() {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     return stop;
   }
 
@@ -176,7 +175,7 @@ struct ResourceEndpoint::Impl {
   Duration backoff = kFirstRetry;
   bool registered_now = false;
 
-  std::mutex mutex;
+  Mutex mutex;
   std::unique_ptr<DevicePluginServer> server GUARDED_BY(mutex);
   std::optional<std::vector<PluginDevice>> devices GUARDED_BY(mutex);
   EndpointStatus status GUARDED_BY(mutex);
@@ -191,7 +190,7 @@ ResourceEndpoint::ResourceEndpoint(EndpointOptions options, DevicePluginHandler&
 
 ResourceEndpoint::~ResourceEndpoint() {
   {
-    std::lock_guard lock(impl_->mutex);
+    MutexLock lock(impl_->mutex);
     impl_->stop = true;
   }
   impl_->watch.Wake();
@@ -199,14 +198,14 @@ ResourceEndpoint::~ResourceEndpoint() {
 }
 
 void ResourceEndpoint::Publish(std::vector<PluginDevice> devices) {
-  std::lock_guard lock(impl_->mutex);
+  MutexLock lock(impl_->mutex);
   if (impl_->devices == devices) return;
   impl_->devices = std::move(devices);
   if (impl_->server) impl_->server->Publish(*impl_->devices);
 }
 
 EndpointStatus ResourceEndpoint::status() const {
-  std::lock_guard lock(impl_->mutex);
+  MutexLock lock(impl_->mutex);
   EndpointStatus out = impl_->status;
   out.serving = impl_->server != nullptr;
   out.streams = impl_->server ? impl_->server->streams() : 0;

@@ -9,12 +9,11 @@
 #include <boost/version.hpp>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <thread>
 #include <unordered_map>
 #include <utility>
 
-#include "base/thread_annotations.h"
+#include "base/mutex.h"
 #include "platform/net/loop.h"
 
 static_assert(BOOST_VERSION / 100 == 1081, "Boost 1.81 only: mixing versions breaks asio silently");
@@ -33,7 +32,7 @@ struct Loop::Impl {
   std::unique_ptr<WorkGuard> work;
   std::unique_ptr<boost::asio::steady_timer> timer;
 
-  std::mutex mutex;
+  Mutex mutex;
   std::map<std::pair<MonoTime, TimerId>, Task> timers GUARDED_BY(mutex);
   std::unordered_map<TimerId, MonoTime> due GUARDED_BY(mutex);
   TimerId next_id GUARDED_BY(mutex) = 1;

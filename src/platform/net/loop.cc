@@ -47,7 +47,7 @@ Loop::Impl::~Impl() {
   // then (implicitly) the timer map that both refer to.
   std::map<std::pair<MonoTime, TimerId>, Task> dropped;
   {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     dropped.swap(timers);
     due.clear();
   }
@@ -60,7 +60,7 @@ Loop::Impl::~Impl() {
 void Loop::Impl::Arm() {
   MonoTime first;
   {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     if (timers.empty()) return;
     first = timers.begin()->first.first;
   }
@@ -74,7 +74,7 @@ void Loop::Impl::RunTimers() {
   for (;;) {
     Task task;
     {
-      std::lock_guard lock(mutex);
+      MutexLock lock(mutex);
       if (timers.empty() || timers.begin()->first.first > SystemClock().Mono()) break;
       auto it = timers.begin();
       task = std::move(it->second);
@@ -96,7 +96,7 @@ Executor::TimerId Loop::PostAt(MonoTime when, Task task) {
   TimerId id = 0;
   bool is_first = false;
   {
-    std::lock_guard lock(impl_->mutex);
+    MutexLock lock(impl_->mutex);
     id = impl_->next_id++;
     impl_->due[id] = when;
     auto it = impl_->timers.emplace(std::pair(when, id), std::move(task)).first;
@@ -108,7 +108,7 @@ Executor::TimerId Loop::PostAt(MonoTime when, Task task) {
 
 void Loop::Cancel(TimerId id) {
   Task dropped;  // declared first: dies outside the lock
-  std::lock_guard lock(impl_->mutex);
+  MutexLock lock(impl_->mutex);
   auto it = impl_->due.find(id);
   if (it == impl_->due.end()) return;
   auto timer = impl_->timers.find({it->second, id});

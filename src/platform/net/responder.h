@@ -6,10 +6,9 @@
 
 #include <atomic>
 #include <functional>
-#include <mutex>
 #include <utility>
 
-#include "base/thread_annotations.h"
+#include "base/mutex.h"
 #include "platform/net/http_server.h"
 
 namespace hami::net {
@@ -26,7 +25,7 @@ struct Responder::State {
   void Deliver(HttpResponse response) {
     std::function<void(HttpResponse)> to;
     {
-      std::lock_guard lock(mutex);
+      MutexLock lock(mutex);
       to.swap(deliver);
       // Called under the lock: Detach must not return while a delivery is on its way to the Loop.
       if (to) to(std::move(response));
@@ -35,12 +34,12 @@ struct Responder::State {
   // The session ended: answers go nowhere from here on.
   void Detach() {
     std::function<void(HttpResponse)> dropped;
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     dropped.swap(deliver);
     closed = true;
   }
 
-  std::mutex mutex;
+  Mutex mutex;
   std::function<void(HttpResponse)> deliver GUARDED_BY(mutex);
   std::atomic<bool> closed{false};
 };

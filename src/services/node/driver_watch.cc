@@ -1,12 +1,10 @@
 #include "services/node/driver_watch.h"
 
-#include <condition_variable>
-#include <mutex>
 #include <thread>
 #include <utility>
 
 #include "base/log.h"
-#include "base/thread_annotations.h"
+#include "base/mutex.h"
 
 namespace hami::node {
 namespace {
@@ -20,8 +18,8 @@ struct DriverWatch::State {
   std::shared_ptr<driver::NodeVendor> vendor;
   DriverWatchOptions options;
 
-  std::mutex mutex;
-  std::condition_variable changed;
+  Mutex mutex;
+  CondVar changed;
   bool stop GUARDED_BY(mutex) = false;
   bool look_now GUARDED_BY(mutex) = false;
   bool loaded GUARDED_BY(mutex) = false;
@@ -31,8 +29,10 @@ struct DriverWatch::State {
 
   // False when it is time to end.
   bool Sleep(Duration d) {
-    std::unique_lock lock(mutex);
-    changed.wait_for(lock, d, [this] { return stop || look_now; });
+    MutexLock lock(mutex);
+    const MonoTime until = SystemClock().Mono() + d;
+    while (!stop && !look_now && changed.WaitUntil(mutex, until)) {
+    }
     look_now = false;
     return !stop;
   }
@@ -40,10 +40,10 @@ struct DriverWatch::State {
   Result<std::vector<driver::CardInfo>> Look() {
     TRY(vendor->Load());
     {
-      std::lock_guard lock(mutex);
+      MutexLock lock(mutex);
       loaded = true;
     }
-    changed.notify_all();
+    changed.NotifyAll();
     TRY_ASSIGN(std::vector<driver::CardInfo> cards, vendor->backend().Enumerate());
     // The host's files first: nobody may be told of a card that a container cannot get.
     if (cards != prepared || cards.empty()) {
@@ -56,11 +56,11 @@ struct DriverWatch::State {
   void Scan() {
     do {
       {
-        std::lock_guard lock(mutex);
+        MutexLock lock(mutex);
         look_since = SystemClock().Mono();
       }
       auto cards = Look();
-      std::lock_guard lock(mutex);
+      MutexLock lock(mutex);
       look_since = MonoTime{};
       if (!stop) options.on_cards(std::move(cards));
     } while (Sleep(options.interval));
@@ -69,12 +69,12 @@ struct DriverWatch::State {
 
   void Events() {
     {
-      std::unique_lock lock(mutex);
-      changed.wait(lock, [this] { return stop || loaded; });
+      MutexLock lock(mutex);
+      while (!stop && !loaded) changed.Wait(mutex);
     }
     for (;;) {
       {
-        std::lock_guard lock(mutex);
+        MutexLock lock(mutex);
         if (stop) break;
       }
       auto events = vendor->backend().WaitEvents(kEventWait);
@@ -84,16 +84,16 @@ struct DriverWatch::State {
         if (!Sleep(options.interval)) break;
         continue;
       }
-      std::lock_guard lock(mutex);
+      MutexLock lock(mutex);
       if (!stop && !events->empty()) options.on_events(*std::move(events));
     }
     Left();
   }
 
   void Left() {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     --threads;
-    changed.notify_all();
+    changed.NotifyAll();
   }
 };
 
@@ -109,24 +109,25 @@ DriverWatch::DriverWatch(std::shared_ptr<driver::NodeVendor> vendor, DriverWatch
 }
 
 void DriverWatch::Stop() {
-  std::unique_lock lock(state_->mutex);
+  MutexLock lock(state_->mutex);
   state_->stop = true;
-  state_->changed.notify_all();
-  const bool ended =
-      state_->changed.wait_for(lock, kStopPatience, [this] { return state_->threads == 0; });
-  if (!ended) {
+  state_->changed.NotifyAll();
+  const MonoTime until = SystemClock().Mono() + kStopPatience;
+  while (state_->threads != 0 && state_->changed.WaitUntil(state_->mutex, until)) {
+  }
+  if (state_->threads != 0) {
     LOG(kWarn, "a driver call hangs, its thread is left behind");
   }
 }
 
 void DriverWatch::LookNow() {
-  std::lock_guard lock(state_->mutex);
+  MutexLock lock(state_->mutex);
   state_->look_now = true;
-  state_->changed.notify_all();
+  state_->changed.NotifyAll();
 }
 
 Duration DriverWatch::LookAge() const {
-  std::lock_guard lock(state_->mutex);
+  MutexLock lock(state_->mutex);
   return state_->look_since == MonoTime{} ? Duration{0} : SystemClock().Mono() - state_->look_since;
 }
 

@@ -1,9 +1,8 @@
 #include "services/node/kube_api.h"
 
-#include <mutex>
 #include <utility>
 
-#include "base/thread_annotations.h"
+#include "base/mutex.h"
 #include "platform/kube/events.h"
 #include "platform/kube/objects.h"
 
@@ -15,11 +14,11 @@ constexpr char kComponent[] = "hami-device-plugin";
 
 // Answers come on the client's thread, maybe after the service has gone.
 struct Gate {
-  std::mutex mutex;
+  Mutex mutex;
   Executor* executor GUARDED_BY(mutex);
 
   void Post(Task task) {
-    std::lock_guard lock(mutex);
+    MutexLock lock(mutex);
     if (executor) executor->Post(std::move(task));
   }
 };
@@ -36,7 +35,7 @@ class KubeApi final : public NodeApi {
   ~KubeApi() override { Detach(); }
 
   void Detach() override {
-    std::lock_guard lock(gate_->mutex);
+    MutexLock lock(gate_->mutex);
     gate_->executor = nullptr;
   }
 

@@ -2,9 +2,9 @@
 #pragma once
 
 #include <cstdint>
-#include <mutex>
 
 #include "base/clock.h"
+#include "base/mutex.h"
 #include "platform/kube/lease.h"
 
 namespace hami::scheduler {
@@ -20,12 +20,12 @@ struct LeaderView {
 class Leading {
  public:
   void Set(const kube::Leadership& now, MonoTime mono) {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (now.leader && !leading_) since_ = mono;
     leading_ = now.leader;
   }
   LeaderView View(const kube::Leadership& now) const {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     return {.leading = now.leader && leading_,
             .term = now.term,
             .since = since_,
@@ -33,9 +33,9 @@ class Leading {
   }
 
  private:
-  mutable std::mutex mutex_;
-  bool leading_ = false;
-  MonoTime since_{};
+  mutable Mutex mutex_;
+  bool leading_ GUARDED_BY(mutex_) = false;
+  MonoTime since_ GUARDED_BY(mutex_){};
 };
 
 }  // namespace hami::scheduler
