@@ -115,8 +115,7 @@ class Feedback {
 
   // `sure`: all of the way at once.
   uint32_t Towards(uint32_t k, uint64_t wanted, bool sure, uint64_t apart) const {
-    const bool disproved = missing_ > kFar * static_cast<int64_t>(weight_);
-    if (steady_ && !disproved && IsNear(wanted) && wanted <= kOne * 3 / 2) return kOne;
+    if (BelievesSteady() && IsNear(wanted) && wanted <= kOne * 3 / 2) return kOne;
     wanted = std::clamp<uint64_t>(wanted, kLeast, kMost);
     const bool at_once = sure || apart > uint64_t{kFar} * weight_;
     return static_cast<uint32_t>(at_once ? wanted : (k + wanted) / 2);
@@ -128,7 +127,7 @@ class Feedback {
     const auto weight = static_cast<int64_t>(weight_);
     if (period.members == 0 || limit == 0) return next;
     const bool many = period.members > 1;
-    if (many && !steady_ && noise_ >= kPoint && next == kOne && k < kOne) next = k;
+    if (many && !BelievesSteady() && noise_ >= kPoint && next == kOne && k < kOne) next = k;
     const int64_t shown = limit - missing_;
     if (ContainerIsAbove()) {
       if (weight_ <= kPoint) return next;
@@ -136,15 +135,20 @@ class Feedback {
       const int64_t raised = std::min(k * shown / limit, most);
       return raised <= next ? next : static_cast<uint32_t>(raised);
     }
-    if (!many || missing_ <= weight || next < k || (steady_ && IsNear(next))) return next;
+    const bool far = period.missing_percent > kFar;
+    if (!many || missing_ <= weight || (next < k && !far) || (steady_ && IsNear(next))) return next;
     const auto own = static_cast<int64_t>(measured_ * kOne / std::min(raw_, ran_) * 19 / 20);
-    int64_t lowered = next - next * ((missing_ - weight / 2) * 7 / 10) / limit;
-    lowered = std::max({lowered, int64_t{next} * 17 / 20, own});
+    const int64_t now = far ? period.missing_percent * weight : 0;
+    const int64_t off = std::max(missing_, now) - weight / 2, from = std::max(next, k);
+    const int64_t least = IsFarBelow() ? int64_t{next} / 2 : int64_t{next} * 17 / 20;
+    const int64_t lowered = std::max({from - from * (off * 7 / 10) / limit, least, own});
     if (lowered >= next) return next;
     missing_ -= (next - lowered) * shown / next;
     return static_cast<uint32_t>(lowered);
   }
 
+  bool IsFarBelow() const { return missing_ > kFar * static_cast<int64_t>(weight_); }
+  bool BelievesSteady() const { return steady_ && !IsFarBelow(); }
   // Not so low that the estimates must be wrong, however many samples have met them.
   static bool IsNear(uint64_t k) { return k >= kOne * 2 / 3; }
 

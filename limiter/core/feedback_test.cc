@@ -308,6 +308,27 @@ TEST(FeedbackTest, ManyThatAreTogetherAboveTheLimitAreRaisedByThatAtOnce) {
   EXPECT_NEAR(k, kOne / 4 * 1.1, 10);
 }
 
+// Eight whose first samples were half too long: 3 launches of one say little, the sum everything.
+TEST(FeedbackTest, ASumThatIsFarBelowIsFollowedAtOnce) {
+  Feedback feedback;
+  const auto add = [&](uint32_t k, uint32_t measured, unsigned launches, int missing) {
+    return feedback
+        .Add(k, measured,
+             {.elapsed_ns = kSecond,
+              .raw_ns = launches * int64_t{30'000'000},
+              .launches = launches,
+              .missing_percent = missing,
+              .limit_percent = 90,
+              .members = 8})
+        .k;
+  };
+  uint32_t k = add(Feedback::kOne, 6, 3, 30);
+  EXPECT_LT(k, Feedback::kOne * 4 / 5);
+  k = add(k, 8, 4, 12);
+  EXPECT_LT(k, Feedback::kOne * 3 / 4);
+  EXPECT_GT(k, Feedback::kOne * 3 / 5);  // no further below what NVML shows of it
+}
+
 // Launches of 4 % each, all of whose samples had 4 ms of a neighbour in them: three in a second are
 // 12 or 13 %, and a percent of one process cannot tell which. The sum can.
 TEST(FeedbackTest, WhereALaunchIsMoreThanAPointTheSumDecides) {
