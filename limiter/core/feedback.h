@@ -8,7 +8,8 @@
 // lowered after one period, raised after two: the first launches are charged at a guess.
 //
 // What was launched may wait on the card behind others' work: it is charged in one second and used
-// in a later one. k is lowered only by what that does not explain, and so is it raised.
+// in a later one. k is lowered only by what that does not explain, and so is it raised; it is back
+// at 1 as soon as both together can be right.
 //
 // What half a point hides in each of many processes shows in their sum. While that is off the
 // container's limit, k follows what NVML shows of the process, and is moved by what the sum is off:
@@ -64,7 +65,7 @@ class Feedback {
     const uint64_t elapsed_ms = period.elapsed_ns / 1'000'000;
     const uint64_t excess = TakeExcess(period.debt_ns * 100 / elapsed_ms);
     MoveCredit();
-    MoveTrust();
+    if (weight_ > kPoint) MoveTrust();
     return {FollowSum(k, Next(k), period), excess * elapsed_ms / 100, credit_ms_};
   }
   // What ran is no longer what was averaged.
@@ -77,7 +78,7 @@ class Feedback {
   // for minutes after it used a quarter more than its estimates say. Their work may be unlike.
   bool trusts_siblings() const { return doubts_ == 0; }
   // Whether the estimates are not too short: NVML shows no more than they say, by what can be told.
-  bool confirms() const { return weight_ != 0 && measured_ <= raw_ + weight_ / 2 + noise_; }
+  bool confirms() const { return weight_ > kPoint && measured_ <= raw_ + weight_ / 2 + noise_; }
   // Nothing has been averaged yet.
   bool fresh() const { return weight_ == 0; }
 
@@ -94,21 +95,22 @@ class Feedback {
     const uint64_t least = Least(), half = HalfPoint();
     const uint64_t band = below ? least : half + noise_;
     const uint64_t raise = above ? least : (k < kOne ? half / 2 : half) + noise_;
-    const uint64_t fewer = std::min(raw_, ran_), more = std::max(raw_, ran_);
+    const uint64_t raw_least = std::min(raw_, ran_), raw_most = std::max(raw_, ran_);
     // The estimates may have been wrong for a while only: as soon as they can be right, they are
     // taken as they are.
-    if (fewer <= measured_ + band && measured_ <= more + (above ? least : half + noise_)) {
+    if (raw_least <= measured_ + band && measured_ <= raw_most + (above ? least : half + noise_)) {
       return kOne;
     }
-    const uint64_t charged = fewer * k / kOne, most_charged = more * k / kOne;
-    if (charged > measured_ + band) {
-      const uint64_t apart = charged - measured_;
-      return Towards(k, (measured_ + band) * kOne / fewer, below || apart > charged / 2, apart);
+    const uint64_t charged_least = raw_least * k / kOne, charged_most = raw_most * k / kOne;
+    if (charged_least > measured_ + band) {
+      const uint64_t apart = charged_least - measured_;
+      const uint64_t wanted = (measured_ + band) * kOne / raw_least;
+      return Towards(k, wanted, below || apart > charged_least / 2, apart);
     }
-    if (measured_ > most_charged + raise && weight_ > kPoint) {
-      const uint64_t apart = measured_ - most_charged;
-      const uint64_t wanted = (measured_ - (above ? 0 : noise_)) * kOne / more;
-      return Towards(k, wanted, above || apart > most_charged / 2, apart);
+    if (measured_ > charged_most + raise && weight_ > kPoint) {
+      const uint64_t apart = measured_ - charged_most;
+      const uint64_t wanted = (measured_ - (above ? 0 : noise_)) * kOne / raw_most;
+      return Towards(k, wanted, above || apart > charged_most / 2, apart);
     }
     return k;
   }
@@ -141,7 +143,8 @@ class Feedback {
     const int64_t now = far ? period.missing_percent * weight : 0;
     const int64_t off = std::max(missing_, now) - weight / 2, from = std::max(next, k);
     const int64_t least = IsFarBelow() ? int64_t{next} / 2 : int64_t{next} * 17 / 20;
-    const int64_t lowered = std::max({from - from * (off * 7 / 10) / limit, least, own});
+    const int64_t lowered =
+        std::max({from - from * (off * 7 / 10) / limit, least, own, int64_t{kLeast}});
     if (lowered >= next) return next;
     missing_ -= (next - lowered) * shown / next;
     return static_cast<uint32_t>(lowered);
@@ -186,7 +189,8 @@ class Feedback {
     missing_ += missing - missing_ / 4;
     const int64_t now = period.raw_ns * 100 / elapsed_ms;
     const int64_t raw = static_cast<int64_t>(Aged(raw_)) + now;
-    charged_ += now * int64_t{k} / int64_t{kOne} - charged_ / 4;
+    const int64_t ran_now = now - period.queued_ns * 100 / elapsed_ms;
+    charged_ += ran_now * int64_t{k} / int64_t{kOne} - charged_ / 4;
     steady_ = now > 0 && period.steady_ns * 10 >= period.raw_ns * 9;
     const int64_t before = weight_ == 0 ? now : last_raw_;
     swing_ = Aged(swing_) + static_cast<uint64_t>(now > before ? now - before : before - now);
@@ -200,9 +204,7 @@ class Feedback {
     // Taken back more than is left of it here: the average begins anew.
     if (raw <= 0) return Restart(), false;
     raw_ = static_cast<uint64_t>(raw);
-    const int64_t ran =
-        static_cast<int64_t>(Aged(ran_)) + now - period.queued_ns * 100 / elapsed_ms;
-    ran_ = static_cast<uint64_t>(std::max<int64_t>(ran, 1));
+    ran_ = static_cast<uint64_t>(std::max<int64_t>(static_cast<int64_t>(Aged(ran_)) + ran_now, 1));
     return true;
   }
 
@@ -221,7 +223,7 @@ class Feedback {
     return 150'000 + (launches_ == 0 ? 0 : measured_ * 1024 / launches_);
   }
 
-  // Percent and periods, in millionths. ran_ is raw_ without what still waits on the card.
+  // Percent and periods, in millionths. ran_ and charged_ are without what still waits on the card.
   uint64_t measured_ = 0, raw_ = 0, ran_ = 0, swing_ = 0, weight_ = 0;
   uint64_t noise_ = 0, launches_ = 0;  // of a launch; in 1/1024
   int64_t last_raw_ = 0, missing_ = 0, charged_ = 0;

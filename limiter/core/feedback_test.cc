@@ -369,7 +369,10 @@ TEST(FeedbackTest, SteadySamplesThatNvmlHasDisprovedDoNotHoldTheSumBack) {
   Feedback feedback;
   const auto k = static_cast<uint32_t>(kOne * 0.6);
   uint32_t next = k;
-  for (int second = 0; second < 4; ++second) next = OneOfMany(feedback, k, 10, 18, 6, true);
+  // 17 % by the estimates, times k: what NVML shows of the one process moves nothing.
+  for (int second = 0; second < 4; ++second) next = OneOfMany(feedback, k, 10, 17, 0, true);
+  EXPECT_EQ(next, k);
+  for (int second = 0; second < 4; ++second) next = OneOfMany(feedback, k, 10, 17, 3, true);
   EXPECT_LT(next, k);
 }
 
@@ -422,6 +425,35 @@ TEST(FeedbackTest, SiblingsAreNotBelievedForMinutesAfterEstimatesWereFarTooShort
 TEST(FeedbackTest, NothingChargedMovesNothing) {
   Feedback feedback;
   for (int i = 0; i < 10; ++i) EXPECT_EQ(Add(feedback, Feedback::kOne, 50, 0), Feedback::kOne);
+}
+
+// NVML that shows nothing of a process whose container is far below its limit.
+TEST(FeedbackTest, TheSumDoesNotLowerKBeyondItsBound) {
+  Feedback feedback;
+  uint32_t k = Feedback::kOne;
+  for (int second = 0; second < 60; ++second) k = OneOfMany(feedback, k, 0, 10, 40);
+  EXPECT_EQ(k, Feedback::kLeast);
+}
+
+// Complaint of a review: it had been given back each second, 400 ms of what was rightly owed.
+TEST(FeedbackTest, WhatStillWaitsOnTheCardIsNotGivenBack) {
+  Feedback feedback;
+  for (int second = 0; second < 5; ++second) {
+    const auto correction = feedback.Add(Feedback::kOne, 50,
+                                         {.elapsed_ns = kSecond,
+                                          .raw_ns = kSecond * 9 / 10,
+                                          .queued_ns = kSecond * 4 / 10,
+                                          .launches = 900,
+                                          .debt_ns = kSecond});
+    EXPECT_EQ(correction.give_back_ns, 0u) << second;
+  }
+}
+
+// A first launch at a guess whose sample has not been read yet.
+TEST(FeedbackTest, OnePeriodIsNoReasonToDoubtSiblings) {
+  Feedback feedback;
+  Add(feedback, Feedback::kOne, 2, 50'000, 1);
+  EXPECT_TRUE(feedback.trusts_siblings());
 }
 
 TEST(FeedbackTest, TheCorrectionStaysWithinItsBounds) {

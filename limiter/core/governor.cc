@@ -318,7 +318,7 @@ Sampled Governor::SampleOf(const Charge& charge, uint64_t key) const {
 
 uint64_t Governor::queued_ns(unsigned device) const {
   const auto ns = static_cast<int64_t>(launched_ns_[device].load(std::memory_order_relaxed) -
-                                       reached_ns_[device].load(std::memory_order_relaxed));
+                                       finished_ns_[device].load(std::memory_order_relaxed));
   return sampler_.AnyPending() && ns > 0 ? static_cast<uint64_t>(ns) : 0;
 }
 
@@ -330,7 +330,8 @@ void Governor::Harvest(uint64_t context) {
 // may have lengthened every sample before, and this one is the whole of a long launch's share.
 void Governor::Take(const Sampled& what, uint64_t ns) {
   const unsigned device = what.device;
-  RaiseTo(reached_ns_[device], what.position_ns);
+  RaiseTo(finished_ns_[device], what.position_ns);
+  if (ns == 0) return;
   const uint32_t k = correction(device);
   const uint64_t now = sys::NowNs(CLOCK_MONOTONIC);
   const bool confirmed = confirmed_[device].load(std::memory_order_relaxed);
@@ -362,8 +363,8 @@ void Governor::Shorter(unsigned device, const Function::Learned& learned) {
   const uint32_t k = correction(device);
   uint64_t before = learned.before_ns, after = learned.after_ns;
   if (after >= before || k >= kOne) return;
-  const int64_t recent =
-      older_ns_[device].load(std::memory_order_relaxed) + static_cast<int64_t>(raw_ns(device));
+  const int64_t recent = recent_base_ns_[device].load(std::memory_order_relaxed) +
+                         static_cast<int64_t>(raw_ns(device));
   if (recent > 0) {
     const uint64_t shorter = (before - after) * learned.overcharged;
     after = static_cast<uint64_t>(recent);

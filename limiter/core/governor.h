@@ -76,11 +76,15 @@ class Governor {
     return launched_ns_[device].load(std::memory_order_relaxed) +
            learned_ns_[device].load(std::memory_order_relaxed);
   }
-  // What of them the card has not reached, as far as samples tell: none is under way, nothing.
+  // What of them the card has not finished, as far as samples tell: none is under way, nothing.
   uint64_t queued_ns(unsigned device) const;
-  // raw_ns of the last seconds, older ones counting less, is raw_ns + this.
-  void SetOlder(unsigned device, int64_t ns) {
-    older_ns_[device].store(ns, std::memory_order_relaxed);
+  // What had been launched when the latest finished sample was: still the same, none has finished.
+  uint64_t finished_ns(unsigned device) const {
+    return finished_ns_[device].load(std::memory_order_relaxed);
+  }
+  // raw_ns() + ns is what was launched in the last seconds, older ones counting less.
+  void SetRecentBase(unsigned device, int64_t ns) {
+    recent_base_ns_[device].store(ns, std::memory_order_relaxed);
   }
   // The part of it by estimates that several samples have met.
   uint64_t steady_ns(unsigned device) const {
@@ -141,8 +145,8 @@ class Governor {
   std::atomic<uint32_t> correction_[HAMI_EXT_DEVICES];   // 0 stands for 1
   std::atomic<uint64_t> launched_ns_[HAMI_EXT_DEVICES];  // by the estimates at the launch
   std::atomic<uint64_t> learned_ns_[HAMI_EXT_DEVICES];   // what samples since then changed of it
-  std::atomic<uint64_t> reached_ns_[HAMI_EXT_DEVICES];   // launched_ns_ of a launch that has run
-  std::atomic<int64_t> older_ns_[HAMI_EXT_DEVICES];
+  std::atomic<uint64_t> finished_ns_[HAMI_EXT_DEVICES];  // launched_ns_ of a launch that has run
+  std::atomic<int64_t> recent_base_ns_[HAMI_EXT_DEVICES];
   std::atomic<uint64_t> steady_ns_[HAMI_EXT_DEVICES];
   std::atomic<uint64_t> turn_ns_[HAMI_EXT_DEVICES];    // when this process's turn ends; 0: not its
   std::atomic<uint32_t> credit_ms_[HAMI_EXT_DEVICES];  // 0: as the bucket has it

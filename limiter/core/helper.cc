@@ -40,10 +40,18 @@ struct Card {
   uint64_t launches = 0;
   bool pid_is_ours = false;
   uint32_t periods_checked = 0;
-  uint64_t raw_ns = 0, steady_ns = 0, queued_ns = 0;
-  int64_t aged_ns = 0;          // raw_ns of the last seconds: a quarter is forgotten each
+  uint64_t raw_ns = 0, steady_ns = 0, queued_ns = 0, finished_ns = 0;
+  int64_t recent_ns = 0;        // of raw_ns: a quarter of it is forgotten at each look
   bool was_shown_none = false;  // NVML did not list this process at the last look
   Feedback feedback;
+  nvml::Processes known;  // that NVML lists, as of the last check of our pid
+
+  // A pause of any length has ended: what was seen before it says nothing now.
+  void Begin() {
+    recent_ns = 0;
+    was_shown_none = false;
+    feedback.Restart();
+  }
 };
 
 uint64_t Relaxed(uint64_t& word) { return std::atomic_ref(word).load(std::memory_order_relaxed); }
@@ -56,14 +64,12 @@ uint32_t PidForNvml(Attachment& own) {
 
 // A pid means something in one namespace only: it is ours if it holds about the memory that we
 // have booked.
-bool PidIsOurs(Attachment& own, unsigned device) {
-  const auto processes = nvml::ProcessesOn(device);
-  if (!processes) return false;
+bool PidIsOurs(Attachment& own, unsigned device, const nvml::Processes& known) {
   uint64_t booked = 0;
   for (uint64_t& bytes : own.slot().device[device].bytes) {
     booked += Relaxed(bytes);
   }
-  const uint64_t shown = processes->BytesOf(PidForNvml(own));
+  const uint64_t shown = known.BytesOf(PidForNvml(own));
   const uint64_t apart = shown > booked ? shown - booked : booked - shown;
   return shown != 0 && apart <= (uint64_t{64} << 20) + booked / 8;
 }
@@ -74,17 +80,13 @@ struct Together {
   unsigned percent = 0, members = 0;
 };
 
-Together UsedTogether(Attachment& own, unsigned device, const nvml::Utilization& shown) {
+Together UsedTogether(Attachment& own, unsigned device, const nvml::Utilization& shown,
+                      const nvml::Processes& known) {
   Together all;
-  std::optional<nvml::Processes> known;
   region::ForEachMember(own.region(), own.self(), device, [&](const region::Member& member) {
     const uint32_t pid = member.host_pid != 0 ? member.host_pid : member.pid;
-    std::optional<unsigned> percent = shown.Of(pid);
-    if (!percent) {
-      if (!known) known = nvml::ProcessesOn(device).value_or(nvml::Processes());
-      percent = known->BytesOf(pid) != 0 ? 0 : member.sm_percent;
-    }
-    all.percent += *percent;
+    const unsigned otherwise = known.BytesOf(pid) != 0 ? 0 : member.sm_percent;
+    all.percent += shown.Of(pid).value_or(otherwise);
     ++all.members;
   });
   return all;
@@ -102,7 +104,10 @@ std::optional<unsigned> OwnPercent(Attachment& own, const nvml::Utilization& sho
 
 // Compares what was charged on a card in a period with what NVML shows. `waited`: a launch did.
 void Compare(Attachment& own, unsigned device, Card& card, Period period, bool waited) {
-  if (card.periods_checked++ % kPidCheckPeriods == 0) card.pid_is_ours = PidIsOurs(own, device);
+  if (card.periods_checked++ % kPidCheckPeriods == 0) {
+    card.known = nvml::ProcessesOn(device).value_or(nvml::Processes());
+    card.pid_is_ours = PidIsOurs(own, device, card.known);
+  }
   Governor& governor = Governor::Own();
   governor.Confirm(device, false);
   if (!card.pid_is_ours) return;
@@ -112,7 +117,7 @@ void Compare(Attachment& own, unsigned device, Card& card, Period period, bool w
   if (!own_percent) return card.feedback.Restart();
   const uint32_t percent = own.limits().CorePercent(device);
   if (waited) {
-    const Together all = UsedTogether(own, device, *shown);
+    const Together all = UsedTogether(own, device, *shown, card.known);
     period.missing_percent = static_cast<int>(percent) - static_cast<int>(all.percent);
     period.members = all.members;
   }
@@ -140,7 +145,11 @@ bool Publish(Card (&cards)[HAMI_EXT_DEVICES], uint64_t elapsed_ns, bool nvml_is_
     const auto grown = static_cast<int64_t>(busy_ns - card.busy_ns);
     const uint64_t busy = grown > 0 ? static_cast<uint64_t>(grown) : 0;  // not what was given back
     const uint64_t steady_ns = Governor::Own().steady_ns(d);
-    const uint64_t queued_ns = Governor::Own().queued_ns(d);
+    const uint64_t finished_ns = Governor::Own().finished_ns(d);
+    // While no sample ends, as behind a kernel that waits for the program, nothing is known of it.
+    const bool stands = finished_ns == card.finished_ns && Governor::Own().sampler().AnyPending();
+    const uint64_t queued_ns = stands ? card.queued_ns : Governor::Own().queued_ns(d);
+    if (elapsed_ns == 0) card.Begin();
     const Period period = {.elapsed_ns = elapsed_ns,
                            .raw_ns = static_cast<int64_t>(raw_ns - card.raw_ns),
                            .queued_ns = static_cast<int64_t>(queued_ns - card.queued_ns),
@@ -154,8 +163,9 @@ bool Publish(Card (&cards)[HAMI_EXT_DEVICES], uint64_t elapsed_ns, bool nvml_is_
     card.raw_ns = raw_ns;
     card.steady_ns = steady_ns;
     card.queued_ns = queued_ns;
-    card.aged_ns += period.raw_ns - card.aged_ns / 4;
-    Governor::Own().SetOlder(d, card.aged_ns - static_cast<int64_t>(raw_ns));
+    card.finished_ns = finished_ns;
+    card.recent_ns += (elapsed_ns == 0 ? 0 : period.raw_ns) - card.recent_ns / 4;
+    Governor::Own().SetRecentBase(d, card.recent_ns - static_cast<int64_t>(raw_ns));
     const bool waited = Governor::Own().TakeWaited(d);
     if (period.launches == 0 && !waited) {
       Governor::Own().SetCredit(d, 0);

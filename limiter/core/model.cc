@@ -73,9 +73,9 @@ struct World::Process {
   Feedback feedback;
   uint32_t k = Feedback::kOne;
   int64_t credit_ns = Bucket::kCreditNs;
-  uint64_t launched_ns = 0, learned_ns = 0, reached_ns = 0;
-  int64_t older_ns = 0, aged_ns = 0;
-  uint64_t steady_ns = 0, launches = 0, seen_queued_ns = 0;
+  uint64_t launched_ns = 0, learned_ns = 0, finished_ns = 0;
+  int64_t recent_base_ns = 0, recent_ns = 0;
+  uint64_t steady_ns = 0, launches = 0, seen_queued_ns = 0, seen_finished_ns = 0;
   bool was_shown_none = false;
   uint64_t seen_raw_ns = 0, seen_steady_ns = 0, seen_launches = 0, looked_ns = 0;
   bool waited = false, confirmed = false;
@@ -84,7 +84,7 @@ struct World::Process {
   std::vector<std::unique_ptr<Thread>> threads;
 
   uint64_t raw_ns() const { return launched_ns + learned_ns; }
-  uint64_t queued_ns() const { return pending.empty() ? 0 : launched_ns - reached_ns; }
+  uint64_t queued_ns() const { return pending.empty() ? 0 : launched_ns - finished_ns; }
   uint64_t Corrected(uint64_t ns) const { return ns * k / Feedback::kOne; }
   // Nanoseconds between two moments of the last seconds.
   uint64_t Ran(uint64_t from_ns, uint64_t to_ns) const {
@@ -306,7 +306,7 @@ void World::Harvest(Process& process) {
 // Governor::Take and Shorter.
 void World::Take(Process& process, const Sample& sample) {
   const uint32_t k = process.k;
-  process.reached_ns = std::max(process.reached_ns, sample.position_ns);
+  process.finished_ns = std::max(process.finished_ns, sample.position_ns);
   const uint64_t ns = sample.end_ns - sample.start_ns;
   Function& function = *sample.function;
   std::vector<HamiExtFunction>& table = process.container->functions;
@@ -332,7 +332,7 @@ void World::Take(Process& process, const Sample& sample) {
 
 void World::Shorter(Process& process, const Function::Learned& learned) {
   uint64_t before = learned.before_ns, after = learned.after_ns;
-  const int64_t recent = process.older_ns + static_cast<int64_t>(process.raw_ns());
+  const int64_t recent = process.recent_base_ns + static_cast<int64_t>(process.raw_ns());
   if (recent > 0) {
     const uint64_t shorter = (before - after) * learned.overcharged;
     after = static_cast<uint64_t>(recent);
@@ -350,13 +350,16 @@ void World::Look(Process& process) {
   Period period;
   period.elapsed_ns = now_ns_ - std::exchange(process.looked_ns, now_ns_);
   period.raw_ns = static_cast<int64_t>(process.raw_ns() - process.seen_raw_ns);
-  period.queued_ns = static_cast<int64_t>(
-      process.queued_ns() - std::exchange(process.seen_queued_ns, process.queued_ns()));
+  const uint64_t finished = std::exchange(process.seen_finished_ns, process.finished_ns);
+  if (finished != process.finished_ns || process.pending.empty()) {
+    const uint64_t before = std::exchange(process.seen_queued_ns, process.queued_ns());
+    period.queued_ns = static_cast<int64_t>(process.seen_queued_ns - before);
+  }
   period.steady_ns = static_cast<int64_t>(process.steady_ns - process.seen_steady_ns);
   period.launches = process.launches - process.seen_launches;
   process.seen_raw_ns = process.raw_ns();
-  process.aged_ns += period.raw_ns - process.aged_ns / 4;
-  process.older_ns = process.aged_ns - static_cast<int64_t>(process.raw_ns());
+  process.recent_ns += period.raw_ns - process.recent_ns / 4;
+  process.recent_base_ns = process.recent_ns - static_cast<int64_t>(process.raw_ns());
   process.seen_steady_ns = process.steady_ns;
   process.seen_launches = process.launches;
   At(now_ns_ + kSecond + 2 * kWakeNs + Noise(kWakeNoiseNs), &process, nullptr);

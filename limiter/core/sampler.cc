@@ -90,7 +90,7 @@ void Sampler::End(int index, const StreamOf& where, const Sampled& what, uint64_
 
 void Sampler::Drop(int index) { probes_[index].state.store(kIdle, std::memory_order_release); }
 
-bool Sampler::Finish(unsigned index, uint64_t context, Finished* finished) {
+bool Sampler::Finish(unsigned index, uint64_t context, Sampled& what, uint64_t& ns) {
   Probe& probe = probes_[index];
   if (probe.context.load(std::memory_order_relaxed) != context) return false;
   uint32_t pending = kPending;
@@ -112,10 +112,12 @@ bool Sampler::Finish(unsigned index, uint64_t context, Finished* finished) {
     return false;
   }
   pending_.fetch_and(~(uint64_t{1} << index), std::memory_order_relaxed);
-  *finished = {probe.what, milliseconds > 0 ? static_cast<uint64_t>(milliseconds * 1e6f) : 0};
-  const bool valid = complete && probe.held_up_ns * kTolerable <= finished->ns;
+  what = probe.what;
+  const uint64_t measured = milliseconds > 0 ? static_cast<uint64_t>(milliseconds * 1e6f) : 0;
+  const bool told = complete && probe.held_up_ns * kTolerable <= measured;
+  ns = !told ? 0 : measured == 0 ? 1 : measured;
   probe.state.store(kIdle, std::memory_order_release);
-  return valid;
+  return true;
 }
 
 void Sampler::ForgetContext(uint64_t context) {

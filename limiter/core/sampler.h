@@ -61,15 +61,16 @@ class Sampler {
   // Whether samples may have become complete.
   bool AnyPending() const { return pending_.load(std::memory_order_relaxed) != 0; }
 
-  // Calls take(sampled, ns) for each sample of this context that is complete.
+  // Calls take(sampled, ns) for each sample of this context that is complete; ns 0: the launch has
+  // run, but how long it took cannot be told.
   template <class Take>
   void Harvest(uint64_t context, Take take) {
     uint64_t pending = pending_.load(std::memory_order_acquire);
     for (; pending != 0; pending &= pending - 1) {
-      Finished finished;
-      if (Finish(static_cast<unsigned>(__builtin_ctzll(pending)), context, &finished)) {
-        take(finished.what, finished.ns);
-      }
+      Sampled what;
+      uint64_t ns = 0;
+      if (Finish(static_cast<unsigned>(__builtin_ctzll(pending)), context, what, ns))
+        take(what, ns);
     }
   }
 
@@ -89,17 +90,12 @@ class Sampler {
     Sampled what;
     uint64_t held_up_ns = 0;
   };
-  struct Finished {
-    Sampled what;
-    uint64_t ns = 0;
-  };
-
   // Capture rules of other threads do not forbid our calls while one of these lives.
   class Relaxed;
 
   int Take(uint64_t context);
   static bool MakeEvents(const EventDriver& driver, Probe& probe, uint64_t context);
-  bool Finish(unsigned index, uint64_t context, Finished* finished);
+  bool Finish(unsigned index, uint64_t context, Sampled& what, uint64_t& ns);
   static int Record(const EventDriver& driver, void* event, const StreamOf& where);
 
   std::atomic<const EventDriver*> driver_{nullptr};

@@ -6,8 +6,9 @@
 //   std::deque<Task> queue_ GUARDED_BY(mutex_);
 //
 //   MutexLock lock(mutex_);
-//   while (queue_.empty()) wake_.Wait(mutex_);  // a loop: the analysis does not look into
-//   predicates
+//   while (queue_.empty()) wake_.Wait(mutex_);
+//
+// A loop around Wait, because the analysis does not look into predicates.
 #pragma once
 
 #include <condition_variable>

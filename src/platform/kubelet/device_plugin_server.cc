@@ -70,7 +70,7 @@ class Stream final : public grpc::ServerWriteReactor<Update> {
     MutexLock lock(board.mutex);
     board.streams.insert(this);
     if (board.closed) {
-      End();
+      End(board);
     } else {
       Poke(board);
     }
@@ -85,7 +85,7 @@ class Stream final : public grpc::ServerWriteReactor<Update> {
     StartWrite(in_flight_.get());
   }
   // While a write is in flight the end waits for its completion.
-  void End() {
+  void End(const Board& board) HAMI_REQUIRES(board.mutex) {
     ending_ = true;
     if (writing_ || finished_) return;
     finished_ = true;
@@ -98,14 +98,15 @@ class Stream final : public grpc::ServerWriteReactor<Update> {
     MutexLock lock(board.mutex);
     writing_ = false;
     if (!ok || ending_) {
-      End();
+      End(board);
     } else {
       Poke(board);
     }
   }
   void OnCancel() override {
-    MutexLock lock(board_->mutex);
-    End();
+    Board& board = *board_;
+    MutexLock lock(board.mutex);
+    End(board);
   }
   void OnDone() override {
     {
@@ -235,9 +236,10 @@ DevicePluginServer::DevicePluginServer(std::unique_ptr<Impl> impl) : impl_(std::
 
 DevicePluginServer::~DevicePluginServer() {
   {
-    MutexLock lock(impl_->board->mutex);
-    impl_->board->closed = true;
-    for (Stream* stream : impl_->board->streams) stream->End();
+    Board& board = *impl_->board;
+    MutexLock lock(board.mutex);
+    board.closed = true;
+    for (Stream* stream : board.streams) stream->End(board);
   }
   const bool ours = SocketIntact();
 
