@@ -85,7 +85,7 @@ class Stream final : public grpc::ServerWriteReactor<Update> {
     StartWrite(in_flight_.get());
   }
   // While a write is in flight the end waits for its completion.
-  void End(const Board& board) HAMI_REQUIRES(board.mutex) {
+  void End([[maybe_unused]] const Board& board) HAMI_REQUIRES(board.mutex) {
     ending_ = true;
     if (writing_ || finished_) return;
     finished_ = true;
