@@ -65,7 +65,7 @@ class Feedback {
     const uint64_t elapsed_ms = period.elapsed_ns / 1'000'000;
     const uint64_t excess = TakeExcess(period.debt_ns * 100 / elapsed_ms);
     MoveCredit();
-    if (weight_ > kPoint) MoveTrust();
+    if (HasTwoPeriods()) MoveTrust();
     return {FollowSum(k, Next(k), period), excess * elapsed_ms / 100, credit_ms_};
   }
   // What ran is no longer what was averaged.
@@ -78,16 +78,17 @@ class Feedback {
   // for minutes after it used a quarter more than its estimates say. Their work may be unlike.
   bool trusts_siblings() const { return doubts_ == 0; }
   // Whether the estimates are not too short: NVML shows no more than they say, by what can be told.
-  bool confirms() const { return weight_ > kPoint && measured_ <= raw_ + weight_ / 2 + noise_; }
+  bool confirms() const { return HasTwoPeriods() && measured_ <= raw_ + weight_ / 2 + noise_; }
   // Nothing has been averaged yet.
   bool fresh() const { return weight_ == 0; }
 
  private:
   static constexpr int64_t kFar = 4;  // points
-  static constexpr uint64_t kMostNoise = 5'000'000, kPoint = 1'000'000;
+  static constexpr uint64_t kPoint = 1'000'000, kMostNoise = 5 * kPoint;
   static constexpr int kMostMissing = 15;  // points: the first seconds are not remembered for long
   static constexpr uint32_t kCreditStep = 50;
-  static constexpr unsigned kDoubts = 300;  // periods
+  static constexpr unsigned kDoubts = 300;        // periods
+  static constexpr uint64_t kPeriod = 1'000'000;  // what one adds to weight_
   static uint64_t Aged(uint64_t sum) { return sum - sum / 4; }
 
   uint32_t Next(uint32_t k) const {
@@ -95,7 +96,7 @@ class Feedback {
     const uint64_t least = Least(), half = HalfPoint();
     const uint64_t band = below ? least : half + noise_;
     const uint64_t raise = above ? least : (k < kOne ? half / 2 : half) + noise_;
-    const uint64_t raw_least = std::min(raw_, ran_), raw_most = std::max(raw_, ran_);
+    const uint64_t raw_least = RawLeast(), raw_most = std::max(raw_, ran_);
     // The estimates may have been wrong for a while only: as soon as they can be right, they are
     // taken as they are.
     if (raw_least <= measured_ + band && measured_ <= raw_most + (above ? least : half + noise_)) {
@@ -107,13 +108,15 @@ class Feedback {
       const uint64_t wanted = (measured_ + band) * kOne / raw_least;
       return Towards(k, wanted, below || apart > charged_least / 2, apart);
     }
-    if (measured_ > charged_most + raise && weight_ > kPoint) {
+    if (measured_ > charged_most + raise && HasTwoPeriods()) {
       const uint64_t apart = measured_ - charged_most;
       const uint64_t wanted = (measured_ - (above ? 0 : noise_)) * kOne / raw_most;
       return Towards(k, wanted, above || apart > charged_most / 2, apart);
     }
     return k;
   }
+
+  uint64_t RawLeast() const { return std::min(raw_, ran_); }
 
   // `sure`: all of the way at once.
   uint32_t Towards(uint32_t k, uint64_t wanted, bool sure, uint64_t apart) const {
@@ -132,14 +135,14 @@ class Feedback {
     if (many && !BelievesSteady() && noise_ >= kPoint && next == kOne && k < kOne) next = k;
     const int64_t shown = limit - missing_;
     if (ContainerIsAbove()) {
-      if (weight_ <= kPoint) return next;
+      if (!HasTwoPeriods()) return next;
       const int64_t most = -missing_ > kFar * weight ? kOne * 17 / 16 : kOne;
       const int64_t raised = std::min(k * shown / limit, most);
       return raised <= next ? next : static_cast<uint32_t>(raised);
     }
     const bool far = period.missing_percent > kFar;
     if (!many || missing_ <= weight || (next < k && !far) || (steady_ && IsNear(next))) return next;
-    const auto own = static_cast<int64_t>(measured_ * kOne / std::min(raw_, ran_) * 19 / 20);
+    const auto own = static_cast<int64_t>(measured_ * kOne / RawLeast() * 19 / 20);
     const int64_t now = far ? period.missing_percent * weight : 0;
     const int64_t off = std::max(missing_, now) - weight / 2, from = std::max(next, k);
     const int64_t least = IsFarBelow() ? int64_t{next} / 2 : int64_t{next} * 17 / 20;
@@ -150,6 +153,7 @@ class Feedback {
     return static_cast<uint32_t>(lowered);
   }
 
+  bool HasTwoPeriods() const { return weight_ > kPeriod; }
   bool IsFarBelow() const { return missing_ > kFar * static_cast<int64_t>(weight_); }
   bool BelievesSteady() const { return steady_ && !IsFarBelow(); }
   // Not so low that the estimates must be wrong, however many samples have met them.
@@ -195,7 +199,7 @@ class Feedback {
     const int64_t before = weight_ == 0 ? now : last_raw_;
     swing_ = Aged(swing_) + static_cast<uint64_t>(now > before ? now - before : before - now);
     last_raw_ = now;
-    weight_ = Aged(weight_) + 1'000'000;
+    weight_ = Aged(weight_) + kPeriod;
     launches_ = Aged(launches_) + period.launches * 1024;
     // A launch may be counted in a period by NVML and charged in the next one.
     const uint64_t launch =

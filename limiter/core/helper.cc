@@ -149,7 +149,6 @@ bool Publish(Card (&cards)[HAMI_EXT_DEVICES], uint64_t elapsed_ns, bool nvml_is_
     // While no sample ends, as behind a kernel that waits for the program, nothing is known of it.
     const bool stands = finished_ns == card.finished_ns && Governor::Own().sampler().AnyPending();
     const uint64_t queued_ns = stands ? card.queued_ns : Governor::Own().queued_ns(d);
-    if (elapsed_ns == 0) card.Begin();
     const Period period = {.elapsed_ns = elapsed_ns,
                            .raw_ns = static_cast<int64_t>(raw_ns - card.raw_ns),
                            .queued_ns = static_cast<int64_t>(queued_ns - card.queued_ns),
@@ -164,7 +163,8 @@ bool Publish(Card (&cards)[HAMI_EXT_DEVICES], uint64_t elapsed_ns, bool nvml_is_
     card.steady_ns = steady_ns;
     card.queued_ns = queued_ns;
     card.finished_ns = finished_ns;
-    card.recent_ns += (elapsed_ns == 0 ? 0 : period.raw_ns) - card.recent_ns / 4;
+    card.recent_ns += period.raw_ns - card.recent_ns / 4;
+    if (elapsed_ns == 0) card.Begin();
     Governor::Own().SetRecentBase(d, card.recent_ns - static_cast<int64_t>(raw_ns));
     const bool waited = Governor::Own().TakeWaited(d);
     if (period.launches == 0 && !waited) {

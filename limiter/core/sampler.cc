@@ -90,7 +90,7 @@ void Sampler::End(int index, const StreamOf& where, const Sampled& what, uint64_
 
 void Sampler::Drop(int index) { probes_[index].state.store(kIdle, std::memory_order_release); }
 
-bool Sampler::Finish(unsigned index, uint64_t context, Sampled& what, uint64_t& ns) {
+bool Sampler::Finish(unsigned index, uint64_t context, Finished* finished) {
   Probe& probe = probes_[index];
   if (probe.context.load(std::memory_order_relaxed) != context) return false;
   uint32_t pending = kPending;
@@ -112,10 +112,9 @@ bool Sampler::Finish(unsigned index, uint64_t context, Sampled& what, uint64_t& 
     return false;
   }
   pending_.fetch_and(~(uint64_t{1} << index), std::memory_order_relaxed);
-  what = probe.what;
-  const uint64_t measured = milliseconds > 0 ? static_cast<uint64_t>(milliseconds * 1e6f) : 0;
-  const bool told = complete && probe.held_up_ns * kTolerable <= measured;
-  ns = !told ? 0 : measured == 0 ? 1 : measured;
+  const uint64_t ns = milliseconds > 0 ? static_cast<uint64_t>(milliseconds * 1e6f) : 0;
+  const bool told = complete && probe.held_up_ns * kTolerable <= ns;
+  *finished = {probe.what, told ? ns | (ns == 0 ? 1 : 0) : 0};
   probe.state.store(kIdle, std::memory_order_release);
   return true;
 }

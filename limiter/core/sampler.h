@@ -67,10 +67,10 @@ class Sampler {
   void Harvest(uint64_t context, Take take) {
     uint64_t pending = pending_.load(std::memory_order_acquire);
     for (; pending != 0; pending &= pending - 1) {
-      Sampled what;
-      uint64_t ns = 0;
-      if (Finish(static_cast<unsigned>(__builtin_ctzll(pending)), context, what, ns))
-        take(what, ns);
+      Finished finished;
+      if (Finish(static_cast<unsigned>(__builtin_ctzll(pending)), context, &finished)) {
+        take(finished.what, finished.ns);
+      }
     }
   }
 
@@ -90,12 +90,17 @@ class Sampler {
     Sampled what;
     uint64_t held_up_ns = 0;
   };
+  struct Finished {
+    Sampled what;
+    uint64_t ns = 0;
+  };
+
   // Capture rules of other threads do not forbid our calls while one of these lives.
   class Relaxed;
 
   int Take(uint64_t context);
   static bool MakeEvents(const EventDriver& driver, Probe& probe, uint64_t context);
-  bool Finish(unsigned index, uint64_t context, Sampled& what, uint64_t& ns);
+  bool Finish(unsigned index, uint64_t context, Finished* finished);
   static int Record(const EventDriver& driver, void* event, const StreamOf& where);
 
   std::atomic<const EventDriver*> driver_{nullptr};
