@@ -21,6 +21,9 @@
 // the bucket's credit. Beside a busy neighbour that is more than an idle container may keep: while
 // the sum stays below the limit though launches wait, the credit grows.
 //
+// NVML may be late. A period that began before k was moved says what it would have to be, but its
+// sum is not that of the k in force, and is left alone.
+//
 // What was charged too much in the last seconds is given back as well, as far as the container owes
 // it: the first samples of long kernels, lengthened by others, would else stop it for long.
 #pragma once
@@ -40,10 +43,12 @@ struct Period {
   int64_t queued_ns = 0;  // that more of it waits on the card than before; negative: less
   int64_t steady_ns = 0;  // of that: by estimates that several samples have met
   uint64_t launches = 0;
+  bool waited = false;      // a launch did
   int missing_percent = 0;  // that NVML shows the container below its limit while launches waited
   unsigned limit_percent = 0;
   unsigned members = 0;  // processes of the container; 0: no launch waited
   uint64_t debt_ns = 0;  // device time that the container owes, and may be forgiven
+  bool settled = true;   // k has been the same since it began
 };
 
 class Feedback {
@@ -130,7 +135,7 @@ class Feedback {
   uint32_t FollowSum(uint32_t k, uint32_t next, const Period& period) {
     const auto limit = static_cast<int64_t>(period.limit_percent * weight_);
     const auto weight = static_cast<int64_t>(weight_);
-    if (period.members == 0 || limit == 0) return next;
+    if (period.members == 0 || limit == 0 || !period.settled) return next;
     const bool many = period.members > 1;
     if (many && !BelievesSteady() && noise_ >= kPoint && next == kOne && k < kOne) next = k;
     const int64_t shown = limit - missing_;
@@ -190,7 +195,7 @@ class Feedback {
     measured_ = Aged(measured_) + uint64_t{measured_percent} * 1'000'000;
     const int64_t missing =
         int64_t{1'000'000} * std::clamp(period.missing_percent, -kMostMissing, kMostMissing);
-    missing_ += missing - missing_ / 4;
+    if (period.settled) missing_ += missing - missing_ / 4;
     const int64_t now = period.raw_ns * 100 / elapsed_ms;
     const int64_t raw = static_cast<int64_t>(Aged(raw_)) + now;
     const int64_t ran_now = now - period.queued_ns * 100 / elapsed_ms;

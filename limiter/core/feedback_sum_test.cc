@@ -58,7 +58,7 @@ TEST(FeedbackSumTest, WhatHalfAPointHidesInEachOfManyShowsInTheirSum) {
 // One of the container's processes: NVML shows `measured` of it, `raw` percent were launched, and
 // the sum of all is `missing` points below the limit of 90.
 uint32_t OneOfMany(Feedback& feedback, uint32_t k, uint32_t measured, int64_t raw, int missing,
-                   bool steady = false) {
+                   bool steady = false, bool settled = true) {
   const int64_t raw_ns = raw * int64_t{kSecond} / 100;
   return feedback
       .Add(k, measured,
@@ -68,8 +68,40 @@ uint32_t OneOfMany(Feedback& feedback, uint32_t k, uint32_t measured, int64_t ra
             .launches = 20,
             .missing_percent = missing,
             .limit_percent = 90,
-            .members = 8})
+            .members = 8,
+            .settled = settled})
       .k;
+}
+
+// NVML that is late shows the sum of a k that is gone: not a reason to move it once more.
+TEST(FeedbackSumTest, TrapNvmlIsLate_TheSumOfTheKBeforeMovesNothing) {
+  for (const int missing : {-12, -5, 3, 5, 12}) {
+    for (const uint32_t k : {Feedback::kOne * 4 / 5, Feedback::kOne}) {
+      Feedback feedback;
+      for (int i = 0; i < 4; ++i) {
+        // 10 percent launched, of which k is taken: what NVML shows of the process agrees.
+        const uint32_t measured = k == Feedback::kOne ? 10 : 8;
+        EXPECT_EQ(OneOfMany(feedback, k, measured, 10, missing, false, false), k) << missing;
+      }
+    }
+  }
+}
+
+TEST(FeedbackSumTest, TrapNvmlIsLate_WhatKWasMovedForDoesNotMoveItTwice) {
+  Feedback feedback;
+  uint32_t k = Feedback::kOne * 4 / 5;
+  OneOfMany(feedback, k, 8, 10, -3);
+  k = OneOfMany(feedback, k, 8, 10, -3);
+  ASSERT_GT(k, Feedback::kOne * 4 / 5);
+  ASSERT_LT(k, Feedback::kOne);
+  EXPECT_LE(OneOfMany(feedback, k, 8, 10, -3, false, false), k);
+}
+
+// And not remembered either.
+TEST(FeedbackSumTest, TrapNvmlIsLate_TheSumOfTheKBeforeIsForgotten) {
+  Feedback feedback;
+  for (int i = 0; i < 8; ++i) OneOfMany(feedback, Feedback::kOne, 10, 10, 12, false, false);
+  EXPECT_EQ(OneOfMany(feedback, Feedback::kOne, 10, 10, 0), Feedback::kOne);
 }
 
 // What each of eight is charged too much is nothing that could be seen in one of them.

@@ -72,9 +72,13 @@ class Governor {
   }
   // Nanoseconds that the launches so far take on a card by what is known of them now, without the
   // correction. Differences of it mean something, and can be negative.
-  uint64_t raw_ns(unsigned device) const {
-    return launched_ns_[device].load(std::memory_order_relaxed) +
-           learned_ns_[device].load(std::memory_order_relaxed);
+  uint64_t raw_ns(unsigned device) const { return launched_ns(device) + learned_ns(device); }
+  // Its parts: by the estimates of their time, and what samples since then changed of it.
+  uint64_t launched_ns(unsigned device) const {
+    return launched_ns_[device].load(std::memory_order_relaxed);
+  }
+  uint64_t learned_ns(unsigned device) const {
+    return learned_ns_[device].load(std::memory_order_relaxed);
   }
   // What of them the card has not finished, as far as samples tell: none is under way, nothing.
   uint64_t queued_ns(unsigned device) const;

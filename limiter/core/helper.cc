@@ -8,6 +8,7 @@
 
 #include "limiter/core/feedback.h"
 #include "limiter/core/governor.h"
+#include "limiter/core/lookback.h"
 #include "limiter/hook/tables.h"
 #include "limiter/nvml/cards.h"
 #include "limiter/region/attachment.h"
@@ -34,23 +35,57 @@ constexpr uint32_t kPidCheckPeriods = 30;
 constexpr int kExitNaps = 100;
 constexpr uint64_t kExitNapNs = 1'000'000;
 
+// A look at the cards.
+struct Moment {
+  uint64_t elapsed_ns;  // since the look before
+  uint64_t wall_us;     // of the clock of NVML's stamps
+  bool begins_anew;     // what was seen before says nothing now
+};
+
+class Clock {
+ public:
+  Moment Begin() {
+    last_ns_ = sys::NowNs(CLOCK_MONOTONIC);
+    wall_us_ = sys::NowNs(CLOCK_REALTIME) / 1000;
+    return {0, wall_us_, true};
+  }
+  // After somebody set the wall clock, or long after the last look, it is as after a pause.
+  Moment Next() {
+    const uint64_t last_ns = last_ns_, wall_us = wall_us_;
+    Begin();
+    const auto elapsed = static_cast<int64_t>(last_ns_ - last_ns);
+    const int64_t apart = static_cast<int64_t>(wall_us_ - wall_us) * 1000 - elapsed;
+    const bool was_set = apart > kMostApartNs || apart < -kMostApartNs;
+    return {static_cast<uint64_t>(elapsed), wall_us_, was_set || elapsed > kLongestNs};
+  }
+
+ private:
+  static constexpr int64_t kMostApartNs = 200'000'000, kLongestNs = 10'000'000'000;
+  uint64_t last_ns_ = 0, wall_us_ = 0;
+};
+
 // What is known of one card between two looks.
 struct Card {
   uint64_t busy_ns = 0;
-  uint64_t launches = 0;
+  Totals totals;
+  uint64_t finished_ns = 0;
   bool pid_is_ours = false;
   uint32_t periods_checked = 0;
-  uint64_t raw_ns = 0, steady_ns = 0, queued_ns = 0, finished_ns = 0;
-  int64_t recent_ns = 0;        // of raw_ns: a quarter of it is forgotten at each look
+  int64_t recent_ns = 0;        // that was launched: a quarter of it is forgotten at each look
   bool was_shown_none = false;  // NVML did not list this process at the last look
   Feedback feedback;
+  Lookback lookback;
   nvml::Processes known;  // that NVML lists, as of the last check of our pid
 
-  // A pause of any length has ended: what was seen before it says nothing now.
-  void Begin() {
+  void Look(const Moment& now, const Totals& is) {
+    const auto raw_ns = static_cast<int64_t>(is.raw_ns() - totals.raw_ns());
+    recent_ns += raw_ns - recent_ns / 4;
+    totals = is;
+    if (!now.begins_anew) return lookback.Add(now.wall_us, is);
     recent_ns = 0;
     was_shown_none = false;
     feedback.Restart();
+    lookback.Begin(now.wall_us, is);
   }
 };
 
@@ -102,29 +137,35 @@ std::optional<unsigned> OwnPercent(Attachment& own, const nvml::Utilization& sho
   return 0;
 }
 
-// Compares what was charged on a card in a period with what NVML shows. `waited`: a launch did.
-void Compare(Attachment& own, unsigned device, Card& card, Period period, bool waited) {
+bool KnowsPid(Attachment& own, unsigned device, Card& card) {
   if (card.periods_checked++ % kPidCheckPeriods == 0) {
     card.known = nvml::ProcessesOn(device).value_or(nvml::Processes());
     card.pid_is_ours = PidIsOurs(own, device, card.known);
   }
+  return card.pid_is_ours;
+}
+
+// Compares what was charged on a card with what NVML shows of the same while.
+void Compare(Attachment& own, unsigned device, Card& card, uint64_t now_us) {
   Governor& governor = Governor::Own();
+  if (!KnowsPid(own, device, card)) return governor.Confirm(device, false);
+  const auto shown = nvml::UtilizationOn(device, card.lookback.since_us());
+  auto period = shown ? card.lookback.Take(now_us, shown->newest_us()) : std::nullopt;
+  if (shown && !period) return;
   governor.Confirm(device, false);
-  if (!card.pid_is_ours) return;
-  const uint64_t since_us = (sys::NowNs(CLOCK_REALTIME) - period.elapsed_ns) / 1000;
-  const auto shown = nvml::UtilizationOn(device, since_us);
   const auto own_percent = shown ? OwnPercent(own, *shown, card) : std::nullopt;
   if (!own_percent) return card.feedback.Restart();
   const uint32_t percent = own.limits().CorePercent(device);
-  if (waited) {
+  if (period->waited) {
     const Together all = UsedTogether(own, device, *shown, card.known);
-    period.missing_percent = static_cast<int>(percent) - static_cast<int>(all.percent);
-    period.members = all.members;
+    period->missing_percent = static_cast<int>(percent) - static_cast<int>(all.percent);
+    period->members = all.members;
   }
-  period.limit_percent = percent;
-  period.debt_ns = Governor::Debt(device, percent);
+  period->limit_percent = percent;
+  period->debt_ns = Governor::Debt(device, percent);
   const uint32_t k = governor.correction(device);
-  const Feedback::Correction correction = card.feedback.Add(k, *own_percent, period);
+  const Feedback::Correction correction = card.feedback.Add(k, *own_percent, *period);
+  if (correction.k != k) card.lookback.Moved(now_us);
   governor.Correct(device, k, correction.k);
   governor.SetCredit(device, correction.credit_ms);
   governor.GiveBack(device, correction.give_back_ns);
@@ -132,47 +173,50 @@ void Compare(Attachment& own, unsigned device, Card& card, Period period, bool w
   governor.DoubtSiblings(device, !card.feedback.trusts_siblings());
 }
 
+Totals TotalsOf(unsigned device, uint64_t launches, Card& card) {
+  Governor& governor = Governor::Own();
+  const uint64_t finished_ns = governor.finished_ns(device);
+  // While no sample ends, as behind a kernel that waits for the program, nothing is known of it.
+  const bool stands = finished_ns == card.finished_ns && governor.sampler().AnyPending();
+  card.finished_ns = finished_ns;
+  return {.launched_ns = governor.launched_ns(device),
+          .learned_ns = governor.learned_ns(device),
+          .queued_ns = stands ? card.totals.queued_ns : governor.queued_ns(device),
+          .steady_ns = governor.steady_ns(device),
+          .launches = launches,
+          .waited = governor.TakeWaited(device)};
+}
+
+// Percent of a card's time since the last look, without what was given back.
+uint64_t BusyPercent(Card& card, uint64_t busy_ns, uint64_t elapsed_ns) {
+  const auto grown = static_cast<int64_t>(busy_ns - std::exchange(card.busy_ns, busy_ns));
+  if (grown <= 0 || elapsed_ns == 0) return 0;
+  const uint64_t percent = (static_cast<uint64_t>(grown) * 100 + elapsed_ns / 2) / elapsed_ns;
+  return percent < 100 ? percent : 100;
+}
+
 // Publishes utilisation; true: something was launched since the last look, or wanted to.
-bool Publish(Card (&cards)[HAMI_EXT_DEVICES], uint64_t elapsed_ns, bool nvml_is_open) {
+bool Publish(Card (&cards)[HAMI_EXT_DEVICES], const Moment& now, bool nvml_is_open) {
   Attachment& own = Attachment::Own();
   if (own.slot_index() < 0) return false;
+  Governor& governor = Governor::Own();
   bool active = false;
   for (unsigned d = 0; d < HAMI_EXT_DEVICES; ++d) {
     HamiExtSlotDevice& words = own.slot().device[d];
     Card& card = cards[d];
-    const uint64_t busy_ns = Relaxed(words.busy_ns), launches = Relaxed(words.launches);
-    const uint64_t raw_ns = Governor::Own().raw_ns(d);
-    const auto grown = static_cast<int64_t>(busy_ns - card.busy_ns);
-    const uint64_t busy = grown > 0 ? static_cast<uint64_t>(grown) : 0;  // not what was given back
-    const uint64_t steady_ns = Governor::Own().steady_ns(d);
-    const uint64_t finished_ns = Governor::Own().finished_ns(d);
-    // While no sample ends, as behind a kernel that waits for the program, nothing is known of it.
-    const bool stands = finished_ns == card.finished_ns && Governor::Own().sampler().AnyPending();
-    const uint64_t queued_ns = stands ? card.queued_ns : Governor::Own().queued_ns(d);
-    const Period period = {.elapsed_ns = elapsed_ns,
-                           .raw_ns = static_cast<int64_t>(raw_ns - card.raw_ns),
-                           .queued_ns = static_cast<int64_t>(queued_ns - card.queued_ns),
-                           .steady_ns = static_cast<int64_t>(steady_ns - card.steady_ns),
-                           .launches = launches - card.launches};
-    const uint64_t percent = elapsed_ns == 0 ? 0 : (busy * 100 + elapsed_ns / 2) / elapsed_ns;
+    const uint64_t percent = BusyPercent(card, Relaxed(words.busy_ns), now.elapsed_ns);
     std::atomic_ref(own.region().v1.procs[own.slot_index()].device_util[d].sm_util)
-        .store(percent < 100 ? percent : 100, std::memory_order_relaxed);
-    card.busy_ns = busy_ns;
-    card.launches = launches;
-    card.raw_ns = raw_ns;
-    card.steady_ns = steady_ns;
-    card.queued_ns = queued_ns;
-    card.finished_ns = finished_ns;
-    card.recent_ns += period.raw_ns - card.recent_ns / 4;
-    if (elapsed_ns == 0) card.Begin();
-    Governor::Own().SetRecentBase(d, card.recent_ns - static_cast<int64_t>(raw_ns));
-    const bool waited = Governor::Own().TakeWaited(d);
-    if (period.launches == 0 && !waited) {
-      Governor::Own().SetCredit(d, 0);
+        .store(percent, std::memory_order_relaxed);
+    const uint64_t launches = card.totals.launches;
+    card.Look(now, TotalsOf(d, Relaxed(words.launches), card));
+    governor.SetRecentBase(d, card.recent_ns - static_cast<int64_t>(card.totals.raw_ns()));
+    if (card.totals.launches == launches && !card.totals.waited) {
+      governor.SetCredit(d, 0);
+      card.lookback.Pass(now.wall_us);
       continue;
     }
     active = true;
-    if (elapsed_ns != 0 && nvml_is_open) Compare(own, d, card, period, waited);
+    if (!now.begins_anew && nvml_is_open) Compare(own, d, card, now.wall_us);
   }
   return active;
 }
@@ -236,16 +280,14 @@ void Helper::Loop() {
   const bool nvml_is_open = nvml::StayOpen();
   __cxa_atexit(&AtExit, this, __dso_handle);  // after NVML's own, so it runs before
   state_.store(kAwake);
-  uint64_t last = sys::NowNs(CLOCK_MONOTONIC);
+  Clock clock;
   int idle = 0;
-  Publish(cards, 0, false);
+  Publish(cards, clock.Begin(), false);
   while (true) {
     sys::SleepNs(kPeriodNs);
-    const uint64_t now = sys::NowNs(CLOCK_MONOTONIC);
     in_driver_.store(true);
-    const bool active = Publish(cards, now - last, nvml_is_open && !leaving_.load());
+    const bool active = Publish(cards, clock.Next(), nvml_is_open && !leaving_.load());
     in_driver_.store(false);
-    last = now;
     if (active) StampLaunch();
     idle = active ? 0 : idle + 1;
     if (idle < kIdlePeriods) continue;
@@ -255,8 +297,7 @@ void Helper::Loop() {
       sys::FutexWait(reinterpret_cast<const uint32_t*>(&state_), kAsleep);
     }
     idle = 0;
-    Publish(cards, 0, false);
-    last = sys::NowNs(CLOCK_MONOTONIC);
+    Publish(cards, clock.Begin(), false);
   }
 }
 

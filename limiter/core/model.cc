@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "limiter/core/lookback.h"
 #include "limiter/core/shared.h"
 
 namespace hami::limiter::core::model {
@@ -75,10 +76,10 @@ struct World::Process {
   int64_t credit_ns = Bucket::kCreditNs;
   uint64_t launched_ns = 0, learned_ns = 0, finished_ns = 0;
   int64_t recent_base_ns = 0, recent_ns = 0;
-  uint64_t steady_ns = 0, launches = 0, seen_queued_ns = 0, seen_finished_ns = 0;
-  bool was_shown_none = false;
-  uint64_t seen_raw_ns = 0, seen_steady_ns = 0, seen_launches = 0, looked_ns = 0;
-  bool waited = false, confirmed = false;
+  uint64_t steady_ns = 0, launches = 0, seen_finished_ns = 0;
+  bool waited = false, confirmed = false, was_shown_none = false;
+  Totals totals;  // as of the last look
+  Lookback lookback;
   std::vector<Busy> ran;
   std::vector<Sample> pending;
   std::vector<std::unique_ptr<Thread>> threads;
@@ -95,13 +96,6 @@ struct World::Process {
     }
     return sum;
   }
-  // As NVML shows it; negative: not at all.
-  int Percent(uint64_t now_ns, uint64_t elapsed_ns) const {
-    const uint64_t to = now_ns / kNvmlBucketNs * kNvmlBucketNs;
-    const uint64_t window = std::min(elapsed_ns, kSecond) / kNvmlBucketNs * kNvmlBucketNs;
-    const uint64_t busy = Ran(to - window, to);
-    return busy == 0 ? -1 : static_cast<int>((busy * 100 + window / 2) / window);
-  }
 };
 
 struct World::Container {
@@ -114,7 +108,7 @@ struct World::Container {
   std::vector<std::unique_ptr<Process>> processes;
 };
 
-World::World(uint32_t seed) : now_ns_(kSecond), random_(seed) {}
+World::World(uint32_t seed, Nvml nvml) : nvml_(nvml), now_ns_(kSecond), random_(seed) {}
 World::~World() = default;
 
 void World::At(uint64_t ns, Process* process, Thread* thread) {
@@ -130,7 +124,7 @@ int World::Add(int limit, int processes, const Program& program) {
     auto process = std::make_unique<Process>();
     process->container = &container;
     process->times = i % 2 == 0 ? 1 : program.times_of_second;
-    process->looked_ns = now_ns_;
+    process->lookback.Begin(now_ns_ / kUs, {});
     for (unsigned t = 0; t < program.threads; ++t) {
       auto thread = std::make_unique<Thread>();
       thread->process = process.get();
@@ -342,50 +336,78 @@ void World::Shorter(Process& process, const Function::Learned& learned) {
   process.k = static_cast<uint32_t>(std::min<uint64_t>(raised, Feedback::kOne));
 }
 
-// Publish and Compare of the helper thread.
+// Publish of the helper thread.
 void World::Look(Process& process) {
+  const uint64_t launches = process.totals.launches;
+  TakeTotals(process);
+  process.lookback.Add(now_ns_ / kUs, process.totals);
+  At(now_ns_ + kSecond + 2 * kWakeNs + Noise(kWakeNoiseNs), &process, nullptr);
+  if (process.totals.launches != launches || process.totals.waited) return Compare(process);
+  process.credit_ns = Bucket::kCreditNs;
+  process.lookback.Pass(now_ns_ / kUs);
+}
+
+void World::TakeTotals(Process& process) {
+  Totals& totals = process.totals;
+  const uint64_t raw_ns = totals.raw_ns();
+  const uint64_t finished_ns = std::exchange(process.seen_finished_ns, process.finished_ns);
+  const bool stands = finished_ns == process.finished_ns && !process.pending.empty();
+  totals = {
+      process.launched_ns, process.learned_ns, stands ? totals.queued_ns : process.queued_ns(),
+      process.steady_ns,   process.launches,   std::exchange(process.waited, false)};
+  process.recent_ns += static_cast<int64_t>(process.raw_ns() - raw_ns) - process.recent_ns / 4;
+  process.recent_base_ns = process.recent_ns - static_cast<int64_t>(process.raw_ns());
+}
+
+uint64_t World::SampledUntil() const {
+  const uint64_t ns = now_ns_ - nvml_.lag_ns;
+  return nvml_.sample_ns == 0 ? ns : ns / nvml_.sample_ns * nvml_.sample_ns;
+}
+
+// As NVML shows it; negative: not at all.
+int World::Shown(const Process& process, uint64_t since_us) const {
+  const uint64_t until = SampledUntil();
+  if (until < since_us * kUs + kNvmlBucketNs) return -1;
+  const uint64_t to = until / kNvmlBucketNs * kNvmlBucketNs;
+  const uint64_t window = (until - since_us * kUs) / kNvmlBucketNs * kNvmlBucketNs;
+  const uint64_t busy = process.Ran(to - window, to);
+  return busy == 0 ? -1 : static_cast<int>((busy * 100 + window / 2) / window);
+}
+
+bool World::ShowsAnybody(uint64_t since_us) const {
+  for (const auto& container : containers_) {
+    for (const auto& process : container->processes) {
+      if (Shown(*process, since_us) >= 0) return true;
+    }
+  }
+  return false;
+}
+
+// Compare of the helper thread.
+void World::Compare(Process& process) {
   Container& container = *process.container;
   const auto limit = static_cast<int64_t>(container.limit);
-  const bool waited = std::exchange(process.waited, false);
-  Period period;
-  period.elapsed_ns = now_ns_ - std::exchange(process.looked_ns, now_ns_);
-  period.raw_ns = static_cast<int64_t>(process.raw_ns() - process.seen_raw_ns);
-  const uint64_t finished = std::exchange(process.seen_finished_ns, process.finished_ns);
-  if (finished != process.finished_ns || process.pending.empty()) {
-    const uint64_t before = std::exchange(process.seen_queued_ns, process.queued_ns());
-    period.queued_ns = static_cast<int64_t>(process.seen_queued_ns - before);
-  }
-  period.steady_ns = static_cast<int64_t>(process.steady_ns - process.seen_steady_ns);
-  period.launches = process.launches - process.seen_launches;
-  process.seen_raw_ns = process.raw_ns();
-  process.recent_ns += period.raw_ns - process.recent_ns / 4;
-  process.recent_base_ns = process.recent_ns - static_cast<int64_t>(process.raw_ns());
-  process.seen_steady_ns = process.steady_ns;
-  process.seen_launches = process.launches;
-  At(now_ns_ + kSecond + 2 * kWakeNs + Noise(kWakeNoiseNs), &process, nullptr);
-  if (period.launches == 0 && !waited) {
-    process.credit_ns = Bucket::kCreditNs;
-    return;
-  }
+  const uint64_t since_us = process.lookback.since_us(), now_us = now_ns_ / kUs;
+  auto period = process.lookback.Take(now_us, ShowsAnybody(since_us) ? SampledUntil() / kUs : 0);
+  if (!period) return;
   process.confirmed = false;
-  int percent = process.Percent(now_ns_, period.elapsed_ns);
+  int percent = Shown(process, since_us);
   const bool again = std::exchange(process.was_shown_none, percent < 0);
   const bool unknown = !process.pending.empty() || (process.feedback.fresh() && !again);
   if (percent < 0 && unknown) return process.feedback.Restart();
   percent = std::max(percent, 0);
   int64_t shown = 0;
-  for (const auto& other : container.processes) {
-    shown += std::max(other->Percent(now_ns_, period.elapsed_ns), 0);
+  for (const auto& other : container.processes) shown += std::max(Shown(*other, since_us), 0);
+  if (period->waited) {
+    period->missing_percent = static_cast<int>(limit - shown);
+    period->members = static_cast<unsigned>(container.processes.size());
   }
-  if (waited) {
-    period.missing_percent = static_cast<int>(limit - shown);
-    period.members = static_cast<unsigned>(container.processes.size());
-  }
-  period.limit_percent = static_cast<unsigned>(limit);
+  period->limit_percent = static_cast<unsigned>(limit);
   const int64_t passing = static_cast<int64_t>(kPassingDebtNs) * limit / 100;
   const int64_t debt = -Bucket(container.words).tokens() - passing;
-  period.debt_ns = debt > 0 ? static_cast<uint64_t>(debt) : 0;
-  const auto correction = process.feedback.Add(process.k, static_cast<uint32_t>(percent), period);
+  period->debt_ns = debt > 0 ? static_cast<uint64_t>(debt) : 0;
+  const auto correction = process.feedback.Add(process.k, static_cast<uint32_t>(percent), *period);
+  if (correction.k != process.k) process.lookback.Moved(now_us);
   process.k = correction.k;
   process.credit_ns = int64_t{correction.credit_ms} * static_cast<int64_t>(kMs);
   Bucket(container.words)

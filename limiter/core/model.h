@@ -3,9 +3,9 @@
 //
 // The bucket, the estimates and the feedback are the library's own; what Governor and Helper do
 // with them is told again here in short, event by event. The card serves who comes first, like a
-// simulated card without time slices; NVML gives whole percents of the last second. What it shows
-// was compared with programs on simulated cards (docs/perf.md): it finds the cells that are off,
-// not their second decimal. One thread.
+// simulated card without time slices; NVML gives whole percents, if asked to some time late. What
+// it shows was compared with programs on simulated cards (docs/perf.md): it finds the cells that
+// are off, not their second decimal. One thread.
 #pragma once
 
 #include <cstdint>
@@ -31,9 +31,14 @@ struct Program {
 // `kernel`: microseconds or "mixed"; `pattern`: sync, batch, deep, graph, streams, threads.
 Program ProgramOf(const std::string& kernel, const std::string& pattern);
 
+// How old NVML's samples are, and how far apart; 0: of this moment, at any moment.
+struct Nvml {
+  uint64_t lag_ns = 0, sample_ns = 0;
+};
+
 class World {
  public:
-  explicit World(uint32_t seed);
+  explicit World(uint32_t seed, Nvml nvml = {});
   ~World();
   World(const World&) = delete;
   World& operator=(const World&) = delete;
@@ -70,7 +75,13 @@ class World {
   void Take(Process& process, const Sample& sample);
   static void Shorter(Process& process, const Function::Learned& learned);
   void Look(Process& process);
+  static void TakeTotals(Process& process);
+  int Shown(const Process& process, uint64_t since_us) const;
+  bool ShowsAnybody(uint64_t since_us) const;
+  void Compare(Process& process);
+  uint64_t SampledUntil() const;
 
+  const Nvml nvml_;
   uint64_t now_ns_, number_ = 0;
   uint64_t busy_until_ns_ = 0;  // the card
   std::mt19937 random_;

@@ -182,6 +182,14 @@ std::optional<unsigned> Utilization::Of(uint32_t pid) const {
   return sum / found;
 }
 
+uint64_t Utilization::newest_us() const {
+  uint64_t newest = 0;
+  for (unsigned i = 0; i < count; ++i) {
+    if (samples[i].sm <= 100 && samples[i].time_us > newest) newest = samples[i].time_us;
+  }
+  return newest;
+}
+
 std::optional<uint64_t> GrowthOfOwn(const Processes& before, const Processes& after) {
   const auto plausible = [](uint64_t bytes) -> std::optional<uint64_t> {
     if (bytes < kSmallestContext || bytes > kLargestContext) return std::nullopt;

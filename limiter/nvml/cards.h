@@ -51,6 +51,9 @@ struct Utilization {
 
   // Of one process, the mean if it is listed more than once. Nothing: it is not listed.
   std::optional<unsigned> Of(uint32_t pid) const;
+  // Stamp of the newest sample, microseconds of the wall clock: the percents are of what was until
+  // then. 0: nobody was busy.
+  uint64_t newest_us() const;
 };
 // Nothing when NVML cannot tell. Costs one call only between StayOpen and the process's end.
 std::optional<Utilization> UtilizationOn(unsigned index, uint64_t since_us);

@@ -215,6 +215,12 @@ bool CardsBinder::Document(const YamlNode& root) {
     } else if (n->key == "utilization_window_ms") {
       ok = Number(*n, "utilization_window_ms", 20, 5000, value);
       if (ok) set_.utilization_window_ns = value * 1'000'000;
+    } else if (n->key == "utilization_lag_ms") {
+      ok = Number(*n, "utilization_lag_ms", 0, 2000, value);
+      if (ok) set_.utilization_lag_ns = value * 1'000'000;
+    } else if (n->key == "utilization_sample_ms") {
+      ok = Number(*n, "utilization_sample_ms", 0, 2000, value);
+      if (ok) set_.utilization_sample_ns = value * 1'000'000;
     } else if (n->key == "pool_chunk_mib") {
       ok = Number(*n, "pool_chunk_mib", 1, 1024, value);
       if (ok) set_.pool_chunk_bytes = value << 20;
@@ -244,7 +250,8 @@ bool CardsBinder::Document(const YamlNode& root) {
     } else {
       ok = Unknown(
           *n, "",
-          "driver, cuda, seed, utilization_window_ms, pool_chunk_mib, data, "
+          "driver, cuda, seed, utilization_window_ms, utilization_lag_ms, utilization_sample_ms, "
+          "pool_chunk_mib, data, "
           "scheduling, slice_us, pid_offset, hidden_pids, defaults, cards, links, failures");
     }
     if (!ok) return false;

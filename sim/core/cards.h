@@ -73,6 +73,8 @@ struct CardSet {
   int32_t cuda_version = 12020;  // 1000 * major + 10 * minor
   uint64_t seed = 0;
   uint64_t utilization_window_ns = 1'000'000'000;
+  // NVML's samples of processes are so old, and so far apart; 0: of this moment, at any moment.
+  uint64_t utilization_lag_ns = 0, utilization_sample_ns = 0;
   uint64_t pool_chunk_bytes = 2ull << 20;
   bool keep_data = false;
   int32_t pid_offset = 0;  // what NVML adds to every pid, as another pid namespace would

@@ -102,6 +102,12 @@ void ApplyEnvironment(CardSet& set) {
   if (EnvUnsigned("FAKEGPU_UTIL_MS", value) && value >= 20 && value <= 5000) {
     set.utilization_window_ns = value * 1'000'000;
   }
+  if (EnvUnsigned("FAKEGPU_UTIL_LAG_MS", value) && value <= 2000) {
+    set.utilization_lag_ns = value * 1'000'000;
+  }
+  if (EnvUnsigned("FAKEGPU_UTIL_SAMPLE_MS", value) && value <= 2000) {
+    set.utilization_sample_ns = value * 1'000'000;
+  }
   const char* scheduling = getenv("FAKEGPU_SCHEDULING");
   if (scheduling != nullptr && strcmp(scheduling, "time_sliced") == 0) {
     if (set.slice_ns == 0) set.slice_ns = 2'000'000;

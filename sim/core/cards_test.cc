@@ -47,6 +47,8 @@ TEST(CardsTest, EveryKeyIsRead) {
 driver: 550.54.15
 cuda: 12.4
 utilization_window_ms: 200
+utilization_lag_ms: 700
+utilization_sample_ms: 170
 pool_chunk_mib: 32
 data: kept
 defaults:
@@ -86,6 +88,9 @@ failures:
   EXPECT_EQ(read.set->nvlinks[1][0], 4);
   EXPECT_EQ(read.set->level[0][1], PcieLevel::kSingle);
   EXPECT_EQ(read.set->cuda_version, 12040);
+  EXPECT_EQ(read.set->utilization_window_ns, 200'000'000u);
+  EXPECT_EQ(read.set->utilization_lag_ns, 700'000'000u);
+  EXPECT_EQ(read.set->utilization_sample_ns, 170'000'000u);
   EXPECT_TRUE(read.set->keep_data);
   ASSERT_EQ(read.set->fault_count, 2);
   EXPECT_EQ(read.set->faults[0].every, 7u);

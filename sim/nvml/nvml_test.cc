@@ -157,6 +157,46 @@ TEST_F(NvmlTest, UtilizationIsTheShareOfTheWindowThatKernelsRan) {
   EXPECT_EQ(user.Wait(), 0);
 }
 
+// As real drivers: the average of what was sampled after a stamp, and the newest sample's stamp.
+TEST_F(NvmlTest, UtilizationOfProcessesIsLateAndSaysHowLate) {
+  WriteCards("utilization_lag_ms: 300\nutilization_sample_ms: 100\ncards: [{model: Tesla T4}]\n");
+  Child user([] {
+    Cuda cuda;
+    void* kernel = reinterpret_cast<void*>(uintptr_t{3'000'000'000});
+    CHILD_CHECK(cuda("cuLaunchKernel", kernel, 1u, 1u, 1u, 1u, 1u, 1u, 0u,
+                     static_cast<void*>(nullptr), static_cast<void**>(nullptr),
+                     static_cast<void**>(nullptr)) == 0);
+    Child::SayReady();
+    Child::AwaitGo();
+    return 0;
+  });
+  ASSERT_TRUE(user.AwaitWord());
+  InChild([] {
+    Nvml nvml;
+    NvmlProcessSample samples[4];
+    unsigned count = 0;
+    const auto ask = [&](uint64_t since_us) {
+      count = 4;
+      return nvml("nvmlDeviceGetProcessUtilization", nvml.devices[0],
+                  static_cast<NvmlProcessSample*>(samples), &count, since_us);
+    };
+    while (ask(0) != 0) {  // not shown yet
+      CHILD_CHECK(count == 0);
+    }
+    const uint64_t stamp_us = samples[0].time_us;
+    const auto now_us = static_cast<uint64_t>(NowRealtimeNs() / 1000);
+    CHILD_CHECK(stamp_us + 300'000 <= now_us);
+    CHILD_CHECK(stamp_us % 100'000 == 0 || stamp_us % 100'000 > 99'990);
+    int result = ask(stamp_us);
+    while (result == kNvmlNotFound) result = ask(stamp_us);  // nothing newer for up to 100 ms
+    CHILD_CHECK(result == 0 && count == 1 && samples[0].time_us > stamp_us);
+    CHILD_CHECK(samples[0].sm == 100);  // since that stamp the card was busy throughout
+    return 0;
+  });
+  user.SayGo();
+  EXPECT_EQ(user.Wait(), 0);
+}
+
 TEST_F(NvmlTest, AnInjectedXidReachesWhoeverListensAndNobodyElse) {
   WriteCards("cards: [{model: Tesla T4, count: 2}]\n");
   Child listener([] {

@@ -1,4 +1,6 @@
 // What is in use: memory, time, processes.
+#include <algorithm>
+
 #include "sim/core/timeline.h"
 #include "sim/nvml/processes.h"
 
@@ -140,6 +142,38 @@ SIM_NVML nvmlDeviceGetUtilizationRates(NvmlDevice* device, NvmlUtilization* rate
   return kNvmlSuccess;
 }
 
+namespace {
+
+// The while that a query is about: what was sampled since a stamp of the caller's, or the window of
+// cards.yaml where it names none.
+struct Sampled {
+  int64_t until_ns;    // monotonic
+  uint64_t window_ns;  // 0: nothing was sampled since
+  uint64_t stamp_us;   // of the newest sample
+};
+
+constexpr uint64_t kRemembersNs = kHistoryBuckets * kBucketNs;
+
+Sampled SampledSince(const CardSet& cards, uint64_t last_seen_us) {
+  const auto now_us = static_cast<uint64_t>(NowRealtimeNs() / 1000);
+  uint64_t age_ns = cards.utilization_lag_ns;
+  if (cards.utilization_sample_ns != 0) {
+    age_ns += (now_us * 1000 - age_ns) % cards.utilization_sample_ns;
+  }
+  Sampled sampled = {NowMonotonicNs() - static_cast<int64_t>(age_ns), cards.utilization_window_ns,
+                     now_us - age_ns / 1000};
+  if (last_seen_us == 0) return sampled;
+  if (last_seen_us >= sampled.stamp_us) {
+    sampled.window_ns = 0;
+    return sampled;
+  }
+  const uint64_t since_ns = (sampled.stamp_us - last_seen_us) * 1000;
+  sampled.window_ns = std::clamp<uint64_t>(since_ns, 2 * kBucketNs, kRemembersNs - age_ns);
+  return sampled;
+}
+
+}  // namespace
+
 SIM_NVML nvmlDeviceGetProcessUtilization(NvmlDevice* device, NvmlProcessSample* samples,
                                          unsigned* count, uint64_t last_seen_us) {
   SIM_NVML_CALL(nvmlDeviceGetProcessUtilization);
@@ -147,21 +181,17 @@ SIM_NVML nvmlDeviceGetProcessUtilization(NvmlDevice* device, NvmlProcessSample* 
   if (card->is_mig || card->parent >= 0) return kNvmlNotSupported;
   SIM_NVML_OUT(count);
   if (library.machine().ledger().is_open()) library.machine().timeline().Advance(device->card);
-  const int64_t now = NowMonotonicNs();
-  const auto now_us = static_cast<uint64_t>(NowRealtimeNs() / 1000);
-  uint64_t window = library.machine().cards().utilization_window_ns;
-  if (last_seen_us != 0 && last_seen_us < now_us && (now_us - last_seen_us) * 1000 < window) {
-    window = (now_us - last_seen_us) * 1000;
-    if (window < 2 * kBucketNs) window = 2 * kBucketNs;
-  }
+  const Sampled sampled = SampledSince(library.machine().cards(), last_seen_us);
   const unsigned room = samples == nullptr ? 0 : *count;
   unsigned found = 0;
   ForEachProcess(library, device->card, [&](int slot, uint32_t pid, uint64_t) {
-    const uint64_t busy =
-        BusyWithin(library.machine().ledger().file()->rings[slot][device->card], now, window);
+    const uint64_t busy = BusyWithin(library.machine().ledger().file()->rings[slot][device->card],
+                                     sampled.until_ns, sampled.window_ns);
     if (busy == 0) return;
-    const uint32_t percent = Percent(busy, window);
-    if (found < room) samples[found] = NvmlProcessSample{pid, now_us, percent, percent / 2, 0, 0};
+    const uint32_t percent = Percent(busy, sampled.window_ns);
+    if (found < room) {
+      samples[found] = NvmlProcessSample{pid, sampled.stamp_us, percent, percent / 2, 0, 0};
+    }
     ++found;
   });
   *count = found;
