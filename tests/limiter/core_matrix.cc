@@ -6,33 +6,41 @@
 //               [--patterns sync,batch,deep,graph,streams,threads] [--processes 1,2,8]
 //               [--neighbours none,limited,unlimited] [--pairwise] [--cells N] [--skip N]
 //               [--warm 2] [--seconds 10] [--reach 3] [--time-sliced] [--check] [--never-above N]
-//               [--tries 1] [--model]
+//               [--tries 1] [--lanes 1] [--table FILE] [--nvml-lag-ms 0]
+//               [--nvml-sample-ms 0] [--model]
 //
 // --model: in virtual time (limiter/core/model.h), the whole of it in half a minute.
-// --pairwise takes cells until each pair of values has been seen; --skip leaves the first N out, so
-// that a long run can go on where it was cut. --check: exit status 1 when the mean error is above 1
-// point, one is above 2, or any share is above its limit by more than 1. A loaded machine takes
-// device time away from programs and may so fail the lower bound: --check is for quiet ones.
+// --pairwise takes cells until each pair of values has been seen; --skip leaves the first N out.
+// --check: exit status 1 when the mean error is above 1 point, one is above 2, or any share is
+// above its limit by more than 1. A loaded machine takes device time away from programs and may so
+// fail the lower bound: --check is for quiet ones.
 // --never-above: exit status 1 when a share is above its limit by more than so many points in each
 // of so many --tries. A machine that is overrun also lets programs go above: what they launch is
 // measured late or never, so one try is not yet a defect.
+// --lanes: so many cells side by side, each on a simulated machine of its own; those that were not
+// within a point of their limit in such company are measured again, a quarter as many side by side
+// and beside what is within reach, and those that are off by more than a point even so, alone.
+// --table: lines are also kept in a file, and a cell that is there is not measured again: a long
+// run goes on where it was cut. The last line of a cell counts; what is said at the end is of the
+// whole file.
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
+#include <mutex>
 #include <random>
 #include <set>
 #include <sstream>
 #include <string>
+#include <thread>
 #include <tuple>
 #include <vector>
 
-#include "limiter/core/model.h"
-#include "tests/limiter/judge.h"
-#include "tests/limiter/session.h"
+#include "tests/limiter/core_table.h"
 
 namespace hami::limiter::testing {
 namespace {
@@ -45,9 +53,11 @@ struct Options {
   Words patterns = {"sync", "batch", "deep", "graph", "streams", "threads"};
   Words processes = {"1", "2", "8"};
   Words neighbours = {"none", "limited", "unlimited"};
-  bool pairwise = false, check = false, time_sliced = false, model = false;
-  size_t cells = SIZE_MAX, skip = 0, tries = 1;
-  double warm = 2, seconds = 10, reach = 3, never_above = 100;
+  bool pairwise = false, check = false;
+  size_t cells = SIZE_MAX, skip = 0, tries = 1, lanes = 1;
+  double reach = 3, never_above = 100;
+  std::string table;
+  Course course;
 };
 
 Words Split(const std::string& text) {
@@ -57,52 +67,71 @@ Words Split(const std::string& text) {
   return words;
 }
 
+[[noreturn]] void Refuse(const std::string& name, const std::string& why) {
+  fprintf(stderr, "core_matrix: %s: %s\n", name.c_str(), why.c_str());
+  exit(2);
+}
+
+double Number(const std::string& name, const std::string& value) {
+  char* end = nullptr;
+  const double number = strtod(value.c_str(), &end);
+  if (value.empty() || *end != '\0' || number < 0) {
+    Refuse(name, "expected a number, got \"" + value + "\"");
+  }
+  return number;
+}
+
+// The value's place, by the option's name.
+template <class T>
+T* Find(const std::map<std::string, T*>& places, const std::string& name) {
+  const auto found = places.find(name);
+  return found == places.end() ? nullptr : found->second;
+}
+
 Options Parse(int argc, char** argv) {
   Options o;
+  Course& c = o.course;
+  const std::map<std::string, bool*> switches = {{"--pairwise", &o.pairwise},
+                                                 {"--check", &o.check},
+                                                 {"--time-sliced", &c.time_sliced},
+                                                 {"--model", &c.model}};
+  const std::map<std::string, Words*> words = {{"--limits", &o.limits},
+                                               {"--kernels", &o.kernels},
+                                               {"--patterns", &o.patterns},
+                                               {"--processes", &o.processes},
+                                               {"--neighbours", &o.neighbours}};
+  const std::map<std::string, size_t*> counts = {
+      {"--cells", &o.cells}, {"--skip", &o.skip},
+      {"--lanes", &o.lanes}, {"--nvml-lag-ms", &c.nvml_lag_ms},
+      {"--tries", &o.tries}, {"--nvml-sample-ms", &c.nvml_sample_ms}};
+  const std::map<std::string, double*> numbers = {{"--warm", &c.warm},
+                                                  {"--seconds", &c.seconds},
+                                                  {"--reach", &o.reach},
+                                                  {"--never-above", &o.never_above}};
   for (int i = 1; i < argc; ++i) {
     const std::string name = argv[i];
-    const std::map<std::string, bool*> switches = {{"--pairwise", &o.pairwise},
-                                                   {"--check", &o.check},
-                                                   {"--time-sliced", &o.time_sliced},
-                                                   {"--model", &o.model}};
-    if (const auto found = switches.find(name); found != switches.end()) {
-      *found->second = true;
+    if (bool* is = Find(switches, name)) {
+      *is = true;
       continue;
     }
     const std::string value = i + 1 < argc ? argv[++i] : "";
-    if (name == "--limits")
-      o.limits = Split(value);
-    else if (name == "--kernels")
-      o.kernels = Split(value);
-    else if (name == "--patterns")
-      o.patterns = Split(value);
-    else if (name == "--processes")
-      o.processes = Split(value);
-    else if (name == "--neighbours")
-      o.neighbours = Split(value);
-    else if (name == "--cells")
-      o.cells = std::stoul(value);
-    else if (name == "--skip")
-      o.skip = std::stoul(value);
-    else if (name == "--warm")
-      o.warm = std::stod(value);
-    else if (name == "--seconds")
-      o.seconds = std::stod(value);
-    else if (name == "--tries")
-      o.tries = std::stoul(value);
-    else if (name == "--never-above")
-      o.never_above = std::stod(value);
-    else if (name == "--reach")
-      o.reach = std::stod(value);
-    else {
-      fprintf(stderr, "core_matrix: unknown option %s\n", name.c_str());
-      exit(2);
+    if (Words* list = Find(words, name)) {
+      *list = Split(value);
+    } else if (size_t* count = Find(counts, name)) {
+      *count = static_cast<size_t>(Number(name, value));
+    } else if (double* number = Find(numbers, name)) {
+      *number = Number(name, value);
+    } else if (name == "--table") {
+      o.table = value;
+    } else {
+      Refuse(name, "no such option (what there is stands at the head of core_matrix.cc)");
     }
+  }
+  if (c.nvml_lag_ms > 2000 || c.nvml_sample_ms > 2000) {
+    Refuse("--nvml-lag-ms, --nvml-sample-ms", "2000 at most");
   }
   return o;
 }
-
-using Cell = std::vector<std::string>;  // limit, kernel, pattern, processes, neighbours
 
 std::vector<Cell> All(const Options& o) {
   std::vector<Cell> cells;
@@ -140,113 +169,92 @@ std::vector<Cell> Pairwise(std::vector<Cell> cells) {
   }
 }
 
-constexpr int64_t kSliceNs = 2'000'000;  // of simulated cards without a description
-
-struct Figures {
-  double share = 0, neighbour = 0;
-};
-
-// Programs of one cell, `limit` 0 without the library, beside the neighbours.
-Figures Measure(const Cell& cell, int limit, bool time_sliced, double warm, double seconds) {
-  const std::string scheduling = time_sliced ? "time_sliced" : "fifo";
-  Container box(Variables{{"FAKEGPU_SCHEDULING", scheduling},
-                          {"CUDA_DEVICE_SM_LIMIT", std::to_string(limit)},
-                          {"GPU_CORE_UTILIZATION_POLICY", "force"}});
-  const std::string state = box.folder() + "/state";
-  const int other_limit = 100 - std::stoi(cell[0]);
-  Container beside(Variables{{"FAKEGPU_STATE", state},
-                             {"FAKEGPU_SCHEDULING", scheduling},
-                             {"CUDA_DEVICE_SM_LIMIT", std::to_string(other_limit)},
-                             {"GPU_CORE_UTILIZATION_POLICY", "force"}});
-  std::vector<std::unique_ptr<Probe>> programs, neighbours;
-  std::vector<pid_t> pids, other_pids;
-  for (int i = 0; i < std::stoi(cell[3]); ++i) {
-    programs.push_back(box.StartProgram({CoreLoad(), cell[1], cell[2]}, {}, limit != 0));
-    pids.push_back(programs.back()->pid());
-  }
-  if (cell[4] == "limited") {
-    neighbours.push_back(beside.StartProgram({CoreLoad(), cell[1], cell[2]}));
-  } else if (cell[4] == "unlimited") {
-    neighbours.push_back(beside.StartProgram({CoreLoad(), "1000", "batch"}, {}, false));
-  }
-  for (auto& program : programs) program->Receive();
-  for (auto& program : neighbours) {
-    program->Receive();
-    other_pids.push_back(program->pid());
-  }
-  Judge judge(state, time_sliced ? kSliceNs : 0);
-  judge.Begin(0);
-  judge.Watch(warm);
-  judge.Begin(0);
-  Figures figures;
-  judge.Watch(seconds);
-  figures.share = judge.Share(pids);
-  figures.neighbour = judge.Share(other_pids);
-  return figures;
-}
-
-// The same in virtual time.
-Figures Model(const Cell& cell, int limit, double warm, double seconds) {
-  namespace model = core::model;
-  model::World world(1);
-  const auto program = model::ProgramOf(cell[1], cell[2]);
-  const int own = world.Add(limit, std::stoi(cell[3]), program);
-  int beside = own;
-  if (cell[4] == "limited") beside = world.Add(100 - std::stoi(cell[0]), 1, program);
-  if (cell[4] == "unlimited") beside = world.Add(0, 1, model::ProgramOf("1000", "batch"));
-  world.Run(warm + seconds);
-  return {world.Share(own, warm, warm + seconds),
-          beside == own ? 0 : world.Share(beside, warm, warm + seconds)};
-}
-
 double LoadAverage() {
   double load = 0;
   return getloadavg(&load, 1) == 1 ? load : -1;
 }
 
-struct Outcome {
-  double above = 0, error = 0;  // points; `above` is negative below the limit
-};
+// Below its limit by less than this, a program's reach does not matter.
+constexpr double kNear = 0.3;
 
-// One cell without and with the library; prints its line.
-Outcome Compare(const Options& o, const Cell& cell) {
-  const int limit = std::stoi(cell[0]);
-  const auto measure = [&](int held, double warm, double seconds) {
-    return o.model ? Model(cell, held, warm, seconds)
-                   : Measure(cell, held, o.time_sliced, warm, seconds);
-  };
-  const double reach = measure(0, o.reach / 3, o.reach).share;
-  const double share = measure(limit, o.warm, o.seconds).share;
-  // More than the program reached a moment ago without the library is the machine's doing.
-  const double error =
-      share > limit ? share - limit : std::min(0.0, share - std::min<double>(limit, reach));
-  printf("%5s %6s %8s %5s %10s | %7.2f %7.2f %+7.2f %6.1f\n", cell[0].c_str(), cell[1].c_str(),
-         cell[2].c_str(), cell[3].c_str(), cell[4].c_str(), reach, share, error, LoadAverage());
+Row MeasureRow(const Options& o, const Cell& cell, bool with_reach) {
+  Row row{.cell = cell};
+  row.figures = Measure(cell, std::stoi(cell[0]), o.course);
+  if (with_reach && row.above() < -kNear) {
+    Course course = o.course;
+    course.warm = o.reach / 3;
+    course.seconds = o.reach;
+    row.reach = Measure(cell, 0, course).share;
+  }
+  row.load = LoadAverage();
+  return row;
+}
+
+void Print(const std::string& text) {
+  fputs(text.c_str(), stdout);
   fflush(stdout);
-  return {share - limit, error};
+}
+
+// Side by side: a cell that is not off by more than a point in such company is settled.
+void MeasureTogether(const Options& o, const std::vector<Cell>& cells, size_t count,
+                     bool with_reach, Table& table) {
+  std::mutex one_at_a_time;
+  std::atomic<size_t> next{0};
+  std::vector<std::thread> lanes;
+  for (size_t lane = 0; lane < count; ++lane) {
+    lanes.emplace_back([&] {
+      for (size_t i; (i = next.fetch_add(1)) < cells.size();) {
+        const Row row = MeasureRow(o, cells[i], with_reach);
+        const std::lock_guard lock(one_at_a_time);
+        Print(LineOf(row));
+        if (std::abs(row.error()) <= 1) table.Add(row);
+      }
+    });
+  }
+  for (std::thread& lane : lanes) lane.join();
+}
+
+void MeasureAlone(const Options& o, const std::vector<Cell>& cells, Table& table) {
+  for (const Cell& cell : cells) {
+    Row row = MeasureRow(o, cell, true);
+    Print(LineOf(row));
+    for (size_t n = 1; n < o.tries && row.above() > o.never_above; ++n) {
+      Print("      above its limit: measured again\n");
+      row = MeasureRow(o, cell, true);
+      Print(LineOf(row));
+    }
+    table.Add(row);
+  }
+}
+
+std::vector<Cell> NotIn(const Table& table, const std::vector<Cell>& cells) {
+  std::vector<Cell> missing;
+  for (const Cell& cell : cells) {
+    if (!table.Has(cell)) missing.push_back(cell);
+  }
+  return missing;
 }
 
 int Run(const Options& o) {
   std::vector<Cell> cells = o.pairwise ? Pairwise(All(o)) : All(o);
-  printf("%5s %6s %8s %5s %10s | %7s %7s %7s %6s\n", "limit", "kernel", "pattern", "procs",
-         "neighbours", "reach", "share", "error", "load");
-  double sum = 0, worst = 0, above = 0;
-  size_t count = 0;
-  for (size_t i = o.skip; i < cells.size() && count < o.cells; ++i, ++count) {
-    Outcome outcome = Compare(o, cells[i]);
-    for (size_t n = 1; n < o.tries && outcome.above > o.never_above; ++n) {
-      printf("%5s above its limit: measured again\n", "");
-      outcome = Compare(o, cells[i]);
-    }
-    sum += std::abs(outcome.error);
-    worst = std::max(worst, std::abs(outcome.error));
-    above = std::max(above, outcome.above);
+  cells.erase(cells.begin(),
+              cells.begin() + static_cast<ptrdiff_t>(std::min(o.skip, cells.size())));
+  cells.resize(std::min(cells.size(), o.cells));
+  Table table(o.table);
+  Print(Heading());
+  for (size_t lanes = o.lanes; lanes > 1; lanes /= 4) {
+    MeasureTogether(o, NotIn(table, cells), lanes, lanes != o.lanes, table);
+    Print(std::to_string(NotIn(table, cells).size()) + " cells to be measured in less company\n");
   }
-  const double mean = count == 0 ? 0 : sum / static_cast<double>(count);
-  printf("%zu cells: mean error %.2f, worst %.2f, highest above a limit %.2f points\n", count, mean,
-         worst, above);
-  if (above > o.never_above) printf("FAILED: more than %.1f points above a limit\n", o.never_above);
-  return above > o.never_above || (o.check && (mean > 1 || worst > 2 || above > 1)) ? 1 : 0;
+  MeasureAlone(o, NotIn(table, cells), table);
+  const Summary all(table);
+  Print(all.Text());
+  if (all.above > o.never_above) {
+    printf("FAILED: more than %.1f points above a limit\n", o.never_above);
+  }
+  return all.above > o.never_above || (o.check && (all.mean > 1 || all.worst > 2 || all.above > 1))
+             ? 1
+             : 0;
 }
 
 }  // namespace
