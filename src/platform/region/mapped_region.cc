@@ -48,6 +48,12 @@ class LimitsTurn {
   bool mine_;
 };
 
+// Processes look again: those that wait, and those whose next launch asks for nothing else.
+void Wake(HamiExtHeader& header) {
+  std::atomic_ref(header.limits_wake).fetch_add(1);
+  syscall(SYS_futex, &header.limits_wake, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+}
+
 }  // namespace
 
 Result<MappedRegion> MappedRegion::Open(const std::string& path, bool may_write) {
@@ -56,6 +62,11 @@ Result<MappedRegion> MappedRegion::Open(const std::string& path, bool may_write)
   auto snapshot = Decode(bytes);
   if (!snapshot) return Fail(std::move(snapshot).error().With("region " + path));
   const uint64_t size = std::min<uint64_t>(bytes.size(), HAMI_REGION_FILE_SIZE);
+  if (may_write && snapshot->layout == Layout::kOwn && size < HAMI_REGION_FILE_SIZE) {
+    return Fail(Code::kDataLoss, "region " + path + ": cut short: " + std::to_string(size) +
+                                     " bytes long, expected " +
+                                     std::to_string(HAMI_REGION_FILE_SIZE));
+  }
   const int protection = may_write ? PROT_READ | PROT_WRITE : PROT_READ;
   void* map = mmap(nullptr, size, protection, MAP_SHARED, file.fd(), 0);
   if (map == MAP_FAILED) return Fail(ErrnoError("map", path, errno));
@@ -103,8 +114,7 @@ Result<void> MappedRegion::Change(size_t index, const LimitChange& change) {
   }
   std::atomic_ref(header->generation).fetch_add(1);
   Store(header->limits_seq, begun + 1);
-  std::atomic_ref(header->limits_wake).fetch_add(1);
-  syscall(SYS_futex, &header->limits_wake, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+  Wake(*header);
   return {};
 }
 
@@ -162,6 +172,7 @@ int MappedRegion::Suspend(bool suspended) {
           int32_t{suspended ? HAMI_V1_SUSPENDED : HAMI_V1_RUNNING});
     ++count;
   }
+  Wake(words().ext.header);
   return count;
 }
 

@@ -96,10 +96,26 @@ TEST_F(MappedRegionTest, SuspendingMarksLivingProcessesOnly) {
   MakeRegion();
   StartProcess(1);
   MappedRegion region = Mapped();
+  const uint32_t wake = region.words().ext.header.limits_wake;
   EXPECT_EQ(region.Suspend(true), 1);
+  // COMPLAINT: without it nobody was suspended in a container without a core limit.
+  EXPECT_EQ(region.words().ext.header.limits_wake, wake + 1);
   EXPECT_TRUE(region.Look().processes[0].suspended);
   EXPECT_EQ(region.Suspend(false), 1);
   EXPECT_FALSE(region.Look().processes[0].suspended);
+}
+
+// COMPLAINT: a file that was cut short passed for one of version 0, and was written to.
+TEST_F(MappedRegionTest, AFileThatWasCutShortIsNotChanged) {
+  for (const off_t size : {HAMI_V0_SIZE + 0, 1'500'000, 3'000'000}) {
+    MakeRegion();
+    ASSERT_EQ(truncate(path_.c_str(), size), 0);
+    const auto region = MappedRegion::Open(path_, true);
+    ASSERT_FALSE(region) << size;
+    EXPECT_NE(region.error().message.find("cut short"), std::string::npos)
+        << region.error().message;
+    unlink(path_.c_str());
+  }
 }
 
 TEST_F(MappedRegionTest, AReadOnlyLookNeedsNoRightToWrite) {

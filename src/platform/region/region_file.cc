@@ -85,7 +85,16 @@ Result<Layout> LayoutOf(const WordReader& words) {
     return Fail(Code::kDataLoss,
                 "cut short: " + size + ", expected at least " + std::to_string(HAMI_V0_SIZE));
   }
-  if (words.size() < HAMI_V1_SIZE) return Layout::kV0;
+  if (words.size() < HAMI_V1_SIZE) {
+    // Version 0 has sm_init_flag, which is 0, and owner_pid where version 1 has its version.
+    if (words.At<uint32_t>(offsetof(HamiV1Region, major_version)) == HAMI_V1_MAJOR &&
+        words.At<uint32_t>(offsetof(HamiV1Region, minor_version)) == HAMI_V1_MINOR) {
+      return Fail(Code::kDataLoss, "cut short: " + size + ", expected at least " +
+                                       std::to_string(HAMI_V1_SIZE) + " by its version " +
+                                       std::to_string(HAMI_V1_MAJOR));
+    }
+    return Layout::kV0;
+  }
   const auto major = words.At<uint32_t>(offsetof(HamiV1Region, major_version));
   if (major != HAMI_V1_MAJOR) {
     return Fail(Code::kDataLoss, "of major version " + std::to_string(major) + ", expected " +

@@ -25,6 +25,8 @@ using region::PageCard;
 using region::ProcessLife;
 using region::Snapshot;
 
+constexpr uint64_t kLeastBytes = uint64_t{1} << 20;
+
 Error Usage(std::string message) { return {Code::kInvalidArgument, std::move(message)}; }
 
 Result<Bytes> ParseBytes(const std::string& what, std::string_view text) {
@@ -32,6 +34,12 @@ Result<Bytes> ParseBytes(const std::string& what, std::string_view text) {
   if (!bytes || *bytes > INT64_MAX) {
     return Fail(Usage(what + ": \"" + std::string(text) +
                       "\": expected a size as 3000m, 0.5g or 512MiB; 0 is no limit"));
+  }
+  // Elsewhere a bare number is MiB; whoever writes one here would stop a container.
+  if (*bytes != 0 && *bytes < kLeastBytes) {
+    return Fail(Usage(what + ": \"" + std::string(text) + "\" is " + std::to_string(*bytes) +
+                      " bytes: expected a size of at least 1 MiB, as 3000m, 0.5g or 512MiB; 0 is no "
+                      "limit"));
   }
   return Bytes{static_cast<int64_t>(*bytes)};
 }
@@ -289,6 +297,9 @@ Result<PageCard> ParseCard(const std::string& text) {
 Result<int> CreateFiles(const Line& line, const Outside& outside) {
   if (line.files.size() != 1) return Fail(Usage("create: expected one file to make"));
   if (line.cards.empty()) return Fail(Usage("create: expected at least one --card"));
+  if (line.files[0] == line.limits) {
+    return Fail(Usage("create: " + line.limits + " cannot be the region and its page of limits"));
+  }
   if (line.priority < 0 || line.priority > INT32_MAX) {
     return Fail(Usage("--priority: expected 0 (high) or more"));
   }

@@ -150,10 +150,14 @@ int RunRegionTool(int argc, const char* const* argv, const Outside& outside) {
 
 int RunRegionTool(int argc, const char* const* argv) {
   Outside outside;
-  outside.out = [](std::string_view text) { WriteOut(text); };
+  bool written = true;
+  outside.out = [&written](std::string_view text) { written = WriteOut(text) && written; };
   outside.err = [](std::string_view text) { WriteError(text); };
   outside.clock = &SystemClock();
-  return RunRegionTool(argc, argv, outside);
+  const int code = RunRegionTool(argc, argv, outside);
+  if (written) return code;
+  outside.err("hami-region: standard output could not be written\n");
+  return kExitFile;
 }
 
 }  // namespace hami::region_tool

@@ -139,6 +139,10 @@ TEST_F(RegionToolTest, ErrorsNameFileValueAndExpectation) {
   refused({"set", path_, "--card", "0"}, "expected what to change");
   refused({"set", path_, "--memory", "1g"}, "expected --card");
   refused({"set", path_, "--card", "0", "--memory", "1e9"}, "\"1e9\": expected a size as 3000m");
+  refused({"set", path_, "--card", "0", "--memory", "3000"}, "\"3000\" is 3000 bytes: expected");
+  refused({"create", folder_ + "/x", "--card", "GPU-a:3000"}, "is 3000 bytes");
+  refused({"create", folder_ + "/x", "--card", "GPU-a:1g", "--limits", folder_ + "/x"},
+          "cannot be the region and its page");
   refused({"set", path_, "--card", "0", "--cores", "101"}, "101: expected percent from 0 to 100");
   refused({"create", folder_ + "/x"}, "at least one --card");
   refused({"create", folder_ + "/x", "--card", "GPU-a"}, "expected UUID:MEMORY");
@@ -199,7 +203,7 @@ TEST_F(RegionToolTest, NamesInAFileCannotSteerATerminal) {
   CreateBoth();
   Poke(64, std::array<char, 4>{'\x1b', '[', '2', 'J'});
   EXPECT_THAT(Run({"inspect", path_}).out, Not(HasSubstr("\x1b")));
-  EXPECT_THAT(Run({"set", path_, "--card", "x", "--memory", "1"}).err, Not(HasSubstr("\x1b")));
+  EXPECT_THAT(Run({"set", path_, "--card", "x", "--memory", "1m"}).err, Not(HasSubstr("\x1b")));
 }
 
 TEST_F(RegionToolTest, FilesOfReferencesAreShown) {
