@@ -160,7 +160,12 @@ class Feedback {
 
   bool HasTwoPeriods() const { return weight_ > kPeriod; }
   bool IsFarBelow() const { return missing_ > kFar * static_cast<int64_t>(weight_); }
-  bool BelievesSteady() const { return steady_ && !IsFarBelow(); }
+  // Each member's percent is rounded by half a point: a sum that is off by more is not steady's
+  // doing.
+  bool BelievesSteady() const {
+    const auto weight = static_cast<int64_t>(weight_);
+    return steady_ && missing_ <= std::clamp<int64_t>(members_ / 2, 1, kFar) * weight;
+  }
   // Not so low that the estimates must be wrong, however many samples have met them.
   static bool IsNear(uint64_t k) { return k >= kOne * 2 / 3; }
 
@@ -196,6 +201,7 @@ class Feedback {
     const int64_t missing =
         int64_t{1'000'000} * std::clamp(period.missing_percent, -kMostMissing, kMostMissing);
     if (period.settled) missing_ += missing - missing_ / 4;
+    if (period.members != 0) members_ = period.members;
     const int64_t now = period.raw_ns * 100 / elapsed_ms;
     const int64_t raw = static_cast<int64_t>(Aged(raw_)) + now;
     const int64_t ran_now = now - period.queued_ns * 100 / elapsed_ms;
@@ -237,6 +243,7 @@ class Feedback {
   uint64_t noise_ = 0, launches_ = 0;  // of a launch; in 1/1024
   int64_t last_raw_ = 0, missing_ = 0, charged_ = 0;
   uint32_t credit_ms_ = kLeastCredit;
+  unsigned members_ = 1;
   unsigned doubts_ = 0;  // periods for which siblings are not trusted
   bool steady_ = false;  // what was launched in the last period was charged by steady estimates
 };

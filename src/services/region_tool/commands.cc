@@ -37,9 +37,10 @@ Result<Bytes> ParseBytes(const std::string& what, std::string_view text) {
   }
   // Elsewhere a bare number is MiB; whoever writes one here would stop a container.
   if (*bytes != 0 && *bytes < kLeastBytes) {
-    return Fail(Usage(what + ": \"" + std::string(text) + "\" is " + std::to_string(*bytes) +
-                      " bytes: expected a size of at least 1 MiB, as 3000m, 0.5g or 512MiB; 0 is no "
-                      "limit"));
+    return Fail(
+        Usage(what + ": \"" + std::string(text) + "\" is " + std::to_string(*bytes) +
+              " bytes: expected a size of at least 1 MiB, as 3000m, 0.5g or 512MiB; 0 is no "
+              "limit"));
   }
   return Bytes{static_cast<int64_t>(*bytes)};
 }
