@@ -4,30 +4,18 @@
 #include <cstdlib>
 #include <utility>
 
-#include "limiter/core/lookback.h"
+#include "limiter/core/model_state.h"
 #include "limiter/core/shared.h"
 
 namespace hami::limiter::core::model {
 namespace {
 
-constexpr uint64_t kUs = 1'000, kMs = 1'000'000, kSecond = 1'000'000'000;
 constexpr uint64_t kLaunchNs = 3 * kUs;  // what a launch costs its thread
-constexpr uint64_t kWakeNs = 20 * kUs, kWakeNoiseNs = 80 * kUs;
-constexpr uint64_t kProbes = 8;               // samples that a process may have under way
-constexpr uint64_t kNvmlBucketNs = 10 * kMs;  // the card's time is counted in
+constexpr uint64_t kProbes = 8;          // samples that a process may have under way
 constexpr uint64_t kTurnNs = 100 * kMs, kLongestTurnWaitNs = 3 * kSecond, kTurnLookNs = 300 * kUs;
 constexpr uint64_t kFirstSampleNs = 100 * kMs, kFirstNapNs = 50 * kUs, kLongestNapNs = kMs;
 constexpr uint64_t kLongestGuessNs = 20 * kMs, kLongNs = 100 * kUs;
-constexpr uint64_t kLookAgainNs = 10 * kMs, kPassingDebtNs = 10 * kMs;
-
-struct Busy {
-  uint64_t from_ns, to_ns;
-};
-
-uint64_t Overlap(const Busy& busy, uint64_t from_ns, uint64_t to_ns) {
-  const uint64_t from = std::max(busy.from_ns, from_ns), to = std::min(busy.to_ns, to_ns);
-  return to > from ? to - from : 0;
-}
+constexpr uint64_t kLookAgainNs = 10 * kMs;
 
 }  // namespace
 
@@ -49,64 +37,6 @@ Program ProgramOf(const std::string& kernel, const std::string& pattern) {
   }
   return program;
 }
-
-struct World::Sample {
-  uint64_t start_ns, end_ns;
-  Function* function;
-  uint64_t key;  // in all processes
-  uint64_t position_ns;
-};
-
-struct World::Thread {
-  Process* process = nullptr;
-  std::vector<uint64_t> stream_done_ns;
-  uint64_t launches = 0;
-  // Of the launch that is being admitted:
-  bool asked = false, waited = false, first = false, companion = false;
-  uint64_t began_ns = 0, nap_ns = 0, in_vain_ns = 0, cost_ns = 0, estimate_ns = 0;
-};
-
-struct World::Process {
-  Container* container = nullptr;
-  uint64_t times = 1;
-  std::unique_ptr<Functions, decltype(&free)> functions{
-      static_cast<Functions*>(calloc(1, sizeof(Functions))), &free};
-  Feedback feedback;
-  uint32_t k = Feedback::kOne;
-  int64_t credit_ns = Bucket::kCreditNs;
-  uint64_t launched_ns = 0, learned_ns = 0, finished_ns = 0;
-  int64_t recent_base_ns = 0, recent_ns = 0;
-  uint64_t steady_ns = 0, launches = 0, seen_finished_ns = 0;
-  bool waited = false, confirmed = false, was_shown_none = false;
-  Totals totals;  // as of the last look
-  Lookback lookback;
-  std::vector<Busy> ran;
-  std::vector<Sample> pending;
-  std::vector<std::unique_ptr<Thread>> threads;
-
-  uint64_t raw_ns() const { return launched_ns + learned_ns; }
-  uint64_t queued_ns() const { return pending.empty() ? 0 : launched_ns - finished_ns; }
-  uint64_t Corrected(uint64_t ns) const { return ns * k / Feedback::kOne; }
-  // Nanoseconds between two moments of the last seconds.
-  uint64_t Ran(uint64_t from_ns, uint64_t to_ns) const {
-    uint64_t sum = 0;
-    for (auto one = ran.rbegin(); one != ran.rend(); ++one) {
-      if (one->to_ns + 5 * kSecond < from_ns) break;
-      sum += Overlap(*one, from_ns, to_ns);
-    }
-    return sum;
-  }
-};
-
-struct World::Container {
-  uint64_t limit = 0;
-  Program program;
-  HamiExtDevice words{};
-  std::vector<HamiExtFunction> functions{16};
-  const Function* turn_of = nullptr;
-  uint64_t turn_ends_ns = 0;
-  std::vector<std::unique_ptr<Process>> processes;
-};
 
 World::World(uint32_t seed, Nvml nvml) : nvml_(nvml), now_ns_(kSecond), random_(seed) {}
 World::~World() = default;
@@ -184,18 +114,18 @@ void World::GoOn(Thread& thread) {
     const bool sampled = due || thread.waited || thread.companion;
     if (sampled) Harvest(process);
     const uint64_t end = Execute(thread, duration);
-    process.launched_ns += thread.estimate_ns == 0 ? thread.cost_ns : thread.estimate_ns;
+    process.totals.launched_ns += thread.estimate_ns == 0 ? thread.cost_ns : thread.estimate_ns;
     if (sampled && process.pending.size() < kProbes) {
-      process.pending.push_back({ready, end, &function, which + 1, process.launched_ns});
+      process.pending.push_back({ready, end, &function, which + 1, process.totals.launched_ns});
       if (thread.waited) function.OfferCompanion(now_ns_);
     }
     if (thread.estimate_ns == 0) {
       function.Guessed(thread.cost_ns);
     } else {
       process.functions->Ran(thread.cost_ns);
-      if (function.steady()) process.steady_ns += thread.estimate_ns;
+      if (function.steady()) process.totals.steady_ns += thread.estimate_ns;
     }
-    ++process.launches;
+    ++process.totals.launches;
   }
   thread.asked = false;
   uint64_t next = now_ns_ + kLaunchNs + Noise(2 * kUs);
@@ -252,7 +182,7 @@ bool World::Admit(Thread& thread, Function& function) {
     return true;
   }
   Harvest(process);
-  thread.waited = process.waited = true;
+  thread.waited = process.totals.waited = true;
   Retry(thread, bucket.tokens() > 0 ? kTurnLookNs : std::min(bucket.WaitNs(percent), kLookAgainNs));
   return false;
 }
@@ -312,7 +242,7 @@ void World::Take(Process& process, const Sample& sample) {
   const uint64_t before = learned.before_ns, after = learned.after_ns;
   Container& container = *process.container;
   if (before == 0 && container.turn_of == &function) container.turn_ends_ns = 0;
-  process.learned_ns +=
+  process.totals.learned_ns +=
       static_cast<uint64_t>(learned.missing_ns) - (before - after) * learned.overcharged;
   if (after < before && k < Feedback::kOne) Shorter(process, learned);
   Bucket bucket(container.words);
@@ -326,7 +256,7 @@ void World::Take(Process& process, const Sample& sample) {
 
 void World::Shorter(Process& process, const Function::Learned& learned) {
   uint64_t before = learned.before_ns, after = learned.after_ns;
-  const int64_t recent = process.recent_base_ns + static_cast<int64_t>(process.raw_ns());
+  const int64_t recent = process.recent_base_ns + static_cast<int64_t>(process.totals.raw_ns());
   if (recent > 0) {
     const uint64_t shorter = (before - after) * learned.overcharged;
     after = static_cast<uint64_t>(recent);
@@ -334,85 +264,6 @@ void World::Shorter(Process& process, const Function::Learned& learned) {
   }
   const uint64_t raised = process.k * before / after;
   process.k = static_cast<uint32_t>(std::min<uint64_t>(raised, Feedback::kOne));
-}
-
-// Publish of the helper thread.
-void World::Look(Process& process) {
-  const uint64_t launches = process.totals.launches;
-  TakeTotals(process);
-  process.lookback.Add(now_ns_ / kUs, process.totals);
-  At(now_ns_ + kSecond + 2 * kWakeNs + Noise(kWakeNoiseNs), &process, nullptr);
-  if (process.totals.launches != launches || process.totals.waited) return Compare(process);
-  process.credit_ns = Bucket::kCreditNs;
-  process.lookback.Pass(now_ns_ / kUs);
-}
-
-void World::TakeTotals(Process& process) {
-  Totals& totals = process.totals;
-  const uint64_t raw_ns = totals.raw_ns();
-  const uint64_t finished_ns = std::exchange(process.seen_finished_ns, process.finished_ns);
-  const bool stands = finished_ns == process.finished_ns && !process.pending.empty();
-  totals = {
-      process.launched_ns, process.learned_ns, stands ? totals.queued_ns : process.queued_ns(),
-      process.steady_ns,   process.launches,   std::exchange(process.waited, false)};
-  process.recent_ns += static_cast<int64_t>(process.raw_ns() - raw_ns) - process.recent_ns / 4;
-  process.recent_base_ns = process.recent_ns - static_cast<int64_t>(process.raw_ns());
-}
-
-uint64_t World::SampledUntil() const {
-  const uint64_t ns = now_ns_ - nvml_.lag_ns;
-  return nvml_.sample_ns == 0 ? ns : ns / nvml_.sample_ns * nvml_.sample_ns;
-}
-
-// As NVML shows it; negative: not at all.
-int World::Shown(const Process& process, uint64_t since_us) const {
-  const uint64_t until = SampledUntil();
-  if (until < since_us * kUs + kNvmlBucketNs) return -1;
-  const uint64_t to = until / kNvmlBucketNs * kNvmlBucketNs;
-  const uint64_t window = (until - since_us * kUs) / kNvmlBucketNs * kNvmlBucketNs;
-  const uint64_t busy = process.Ran(to - window, to);
-  return busy == 0 ? -1 : static_cast<int>((busy * 100 + window / 2) / window);
-}
-
-bool World::ShowsAnybody(uint64_t since_us) const {
-  for (const auto& container : containers_) {
-    for (const auto& process : container->processes) {
-      if (Shown(*process, since_us) >= 0) return true;
-    }
-  }
-  return false;
-}
-
-// Compare of the helper thread.
-void World::Compare(Process& process) {
-  Container& container = *process.container;
-  const auto limit = static_cast<int64_t>(container.limit);
-  const uint64_t since_us = process.lookback.since_us(), now_us = now_ns_ / kUs;
-  auto period = process.lookback.Take(now_us, ShowsAnybody(since_us) ? SampledUntil() / kUs : 0);
-  if (!period) return;
-  process.confirmed = false;
-  int percent = Shown(process, since_us);
-  const bool again = std::exchange(process.was_shown_none, percent < 0);
-  const bool unknown = !process.pending.empty() || (process.feedback.fresh() && !again);
-  if (percent < 0 && unknown) return process.feedback.Restart();
-  percent = std::max(percent, 0);
-  int64_t shown = 0;
-  for (const auto& other : container.processes) shown += std::max(Shown(*other, since_us), 0);
-  if (period->waited) {
-    period->missing_percent = static_cast<int>(limit - shown);
-    period->members = static_cast<unsigned>(container.processes.size());
-  }
-  period->limit_percent = static_cast<unsigned>(limit);
-  const int64_t passing = static_cast<int64_t>(kPassingDebtNs) * limit / 100;
-  const int64_t debt = -Bucket(container.words).tokens() - passing;
-  period->debt_ns = debt > 0 ? static_cast<uint64_t>(debt) : 0;
-  const auto correction = process.feedback.Add(process.k, static_cast<uint32_t>(percent), *period);
-  if (correction.k != process.k) process.lookback.Moved(now_us);
-  process.k = correction.k;
-  process.credit_ns = int64_t{correction.credit_ms} * static_cast<int64_t>(kMs);
-  Bucket(container.words)
-      .GiveBack(static_cast<int64_t>(correction.give_back_ns), static_cast<uint32_t>(limit));
-  process.confirmed = process.feedback.confirms();
 }
 
 }  // namespace hami::limiter::core::model
