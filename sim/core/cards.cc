@@ -41,6 +41,14 @@ bool CardsBinder::Number(const YamlNode& node, const char* path, uint64_t low, u
   return Expected(node, path, expectation);
 }
 
+bool CardsBinder::Milliseconds(const YamlNode& node, const char* path, uint64_t low, uint64_t high,
+                               uint64_t& ns) {
+  uint64_t value = 0;
+  if (!Number(node, path, low, high, value)) return false;
+  ns = value * 1'000'000;
+  return true;
+}
+
 bool CardsBinder::Version(const YamlNode& node, const char* path, int32_t& out) {
   const size_t dot = node.text.find('.');
   uint64_t major = 0;
@@ -213,14 +221,11 @@ bool CardsBinder::Document(const YamlNode& root) {
       set_.seed = HashText(n->text);
       ok = IsKind(*n, Kind::kScalar, "seed", "a text");
     } else if (n->key == "utilization_window_ms") {
-      ok = Number(*n, "utilization_window_ms", 20, 5000, value);
-      if (ok) set_.utilization_window_ns = value * 1'000'000;
+      ok = Milliseconds(*n, "utilization_window_ms", 20, 5000, set_.utilization_window_ns);
     } else if (n->key == "utilization_lag_ms") {
-      ok = Number(*n, "utilization_lag_ms", 0, 2000, value);
-      if (ok) set_.utilization_lag_ns = value * 1'000'000;
+      ok = Milliseconds(*n, "utilization_lag_ms", 0, 2000, set_.utilization_lag_ns);
     } else if (n->key == "utilization_sample_ms") {
-      ok = Number(*n, "utilization_sample_ms", 0, 2000, value);
-      if (ok) set_.utilization_sample_ns = value * 1'000'000;
+      ok = Milliseconds(*n, "utilization_sample_ms", 0, 2000, set_.utilization_sample_ns);
     } else if (n->key == "pool_chunk_mib") {
       ok = Number(*n, "pool_chunk_mib", 1, 1024, value);
       if (ok) set_.pool_chunk_bytes = value << 20;

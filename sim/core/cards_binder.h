@@ -23,6 +23,8 @@ class CardsBinder {
   bool Unknown(const YamlNode& node, const char* path, const char* known);
   bool IsKind(const YamlNode& node, Kind kind, const char* path, const char* expectation);
   bool Number(const YamlNode& node, const char* path, uint64_t low, uint64_t high, uint64_t& out);
+  bool Milliseconds(const YamlNode& node, const char* path, uint64_t low, uint64_t high,
+                    uint64_t& ns);
   template <class T>
   bool Small(const YamlNode& node, const char* path, uint64_t low, uint64_t high, T& out);
   template <size_t N>

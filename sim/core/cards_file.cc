@@ -85,6 +85,11 @@ void ApplyFaults(CardSet& set) {
   }
 }
 
+void EnvMilliseconds(const char* name, uint64_t low, uint64_t high, uint64_t& ns) {
+  uint64_t value = 0;
+  if (EnvUnsigned(name, value) && value >= low && value <= high) ns = value * 1'000'000;
+}
+
 void ApplyEnvironment(CardSet& set) {
   uint64_t value = 0;
   ApplyFaults(set);
@@ -99,15 +104,9 @@ void ApplyEnvironment(CardSet& set) {
   }
   const char* driver = getenv("FAKEGPU_DRIVER");
   if (driver != nullptr && *driver != '\0') CopyText(set.driver_version, driver);
-  if (EnvUnsigned("FAKEGPU_UTIL_MS", value) && value >= 20 && value <= 5000) {
-    set.utilization_window_ns = value * 1'000'000;
-  }
-  if (EnvUnsigned("FAKEGPU_UTIL_LAG_MS", value) && value <= 2000) {
-    set.utilization_lag_ns = value * 1'000'000;
-  }
-  if (EnvUnsigned("FAKEGPU_UTIL_SAMPLE_MS", value) && value <= 2000) {
-    set.utilization_sample_ns = value * 1'000'000;
-  }
+  EnvMilliseconds("FAKEGPU_UTIL_MS", 20, 5000, set.utilization_window_ns);
+  EnvMilliseconds("FAKEGPU_UTIL_LAG_MS", 0, 2000, set.utilization_lag_ns);
+  EnvMilliseconds("FAKEGPU_UTIL_SAMPLE_MS", 0, 2000, set.utilization_sample_ns);
   const char* scheduling = getenv("FAKEGPU_SCHEDULING");
   if (scheduling != nullptr && strcmp(scheduling, "time_sliced") == 0) {
     if (set.slice_ns == 0) set.slice_ns = 2'000'000;

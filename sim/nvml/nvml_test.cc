@@ -125,19 +125,21 @@ TEST_F(NvmlTest, ShowsMemoryAndProcessesOfOthersAndForgetsTheDeadAtOnce) {
   });
 }
 
+// A queue of one long kernel: the card is busy throughout, whatever the host does.
+int KeepCardBusy() {
+  Cuda cuda;
+  void* kernel = reinterpret_cast<void*>(uintptr_t{3'000'000'000});
+  CHILD_CHECK(cuda("cuLaunchKernel", kernel, 1u, 1u, 1u, 1u, 1u, 1u, 0u,
+                   static_cast<void*>(nullptr), static_cast<void**>(nullptr),
+                   static_cast<void**>(nullptr)) == 0);
+  Child::SayReady();
+  Child::AwaitGo();
+  return 0;
+}
+
 TEST_F(NvmlTest, UtilizationIsTheShareOfTheWindowThatKernelsRan) {
   WriteCards("utilization_window_ms: 100\ncards: [{model: Tesla T4}]\n");
-  Child user([] {
-    Cuda cuda;
-    // A queue of one long kernel: the card is busy throughout, whatever the host does.
-    void* kernel = reinterpret_cast<void*>(uintptr_t{3'000'000'000});
-    CHILD_CHECK(cuda("cuLaunchKernel", kernel, 1u, 1u, 1u, 1u, 1u, 1u, 0u,
-                     static_cast<void*>(nullptr), static_cast<void**>(nullptr),
-                     static_cast<void**>(nullptr)) == 0);
-    Child::SayReady();
-    Child::AwaitGo();
-    return 0;
-  });
+  Child user(&KeepCardBusy);
   ASSERT_TRUE(user.AwaitWord());
   const auto pid = static_cast<uint32_t>(user.pid());
   InChild([pid] {
@@ -160,16 +162,7 @@ TEST_F(NvmlTest, UtilizationIsTheShareOfTheWindowThatKernelsRan) {
 // As real drivers: the average of what was sampled after a stamp, and the newest sample's stamp.
 TEST_F(NvmlTest, UtilizationOfProcessesIsLateAndSaysHowLate) {
   WriteCards("utilization_lag_ms: 300\nutilization_sample_ms: 100\ncards: [{model: Tesla T4}]\n");
-  Child user([] {
-    Cuda cuda;
-    void* kernel = reinterpret_cast<void*>(uintptr_t{3'000'000'000});
-    CHILD_CHECK(cuda("cuLaunchKernel", kernel, 1u, 1u, 1u, 1u, 1u, 1u, 0u,
-                     static_cast<void*>(nullptr), static_cast<void**>(nullptr),
-                     static_cast<void**>(nullptr)) == 0);
-    Child::SayReady();
-    Child::AwaitGo();
-    return 0;
-  });
+  Child user(&KeepCardBusy);
   ASSERT_TRUE(user.AwaitWord());
   InChild([] {
     Nvml nvml;
