@@ -73,6 +73,12 @@ bool HasOwnBlock(const WordReader& words) {
          own.slot_device_stride >= sizeof(HamiExtSlotDevice);
 }
 
+// Version 0 has sm_init_flag, which is 0, and owner_pid where version 1 has its version.
+bool SaysVersion1(const WordReader& words) {
+  return words.At<uint32_t>(offsetof(HamiV1Region, major_version)) == HAMI_V1_MAJOR &&
+         words.At<uint32_t>(offsetof(HamiV1Region, minor_version)) == HAMI_V1_MINOR;
+}
+
 Result<Layout> LayoutOf(const WordReader& words) {
   const std::string size = std::to_string(words.size()) + " bytes long";
   if (words.At<int32_t>(0) != HAMI_V1_MAGIC) {
@@ -81,20 +87,12 @@ Result<Layout> LayoutOf(const WordReader& words) {
                                       : "not a region: no magic " + std::to_string(HAMI_V1_MAGIC) +
                                             " at its beginning, " + size);
   }
-  if (words.size() < HAMI_V0_SIZE) {
+  const size_t least = SaysVersion1(words) ? HAMI_V1_SIZE : HAMI_V0_SIZE;
+  if (words.size() < least) {
     return Fail(Code::kDataLoss,
-                "cut short: " + size + ", expected at least " + std::to_string(HAMI_V0_SIZE));
+                "cut short: " + size + ", expected at least " + std::to_string(least));
   }
-  if (words.size() < HAMI_V1_SIZE) {
-    // Version 0 has sm_init_flag, which is 0, and owner_pid where version 1 has its version.
-    if (words.At<uint32_t>(offsetof(HamiV1Region, major_version)) == HAMI_V1_MAJOR &&
-        words.At<uint32_t>(offsetof(HamiV1Region, minor_version)) == HAMI_V1_MINOR) {
-      return Fail(Code::kDataLoss, "cut short: " + size + ", expected at least " +
-                                       std::to_string(HAMI_V1_SIZE) + " by its version " +
-                                       std::to_string(HAMI_V1_MAJOR));
-    }
-    return Layout::kV0;
-  }
+  if (words.size() < HAMI_V1_SIZE) return Layout::kV0;
   const auto major = words.At<uint32_t>(offsetof(HamiV1Region, major_version));
   if (major != HAMI_V1_MAJOR) {
     return Fail(Code::kDataLoss, "of major version " + std::to_string(major) + ", expected " +
