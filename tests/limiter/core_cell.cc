@@ -1,6 +1,5 @@
 #include "tests/limiter/core_cell.h"
 
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,8 +8,9 @@
 #include <memory>
 
 #include "limiter/core/model.h"
+#include "sim/core/ledger.h"
 #include "tests/limiter/judge.h"
-#include "tests/limiter/session.h"
+#include "tests/limiter/load.h"
 
 namespace hami::limiter::testing {
 namespace {
@@ -44,18 +44,12 @@ Ran RanBy(const std::vector<pid_t>& pids) {
   return ran;
 }
 
-double Now() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<double>(now.tv_sec) * 1e9 + static_cast<double>(now.tv_nsec);
-}
-
 Variables LimitOf(int percent, const Course& course) {
-  return {{"CUDA_DEVICE_SM_LIMIT", std::to_string(percent)},
-          {"GPU_CORE_UTILIZATION_POLICY", "force"},
-          {"FAKEGPU_SCHEDULING", course.time_sliced ? "time_sliced" : "fifo"},
-          {"FAKEGPU_UTIL_LAG_MS", std::to_string(course.nvml_lag_ms)},
-          {"FAKEGPU_UTIL_SAMPLE_MS", std::to_string(course.nvml_sample_ms)}};
+  Variables all = Force(percent);
+  all["FAKEGPU_SCHEDULING"] = course.time_sliced ? "time_sliced" : "fifo";
+  all["FAKEGPU_UTIL_LAG_MS"] = std::to_string(course.nvml_lag_ms);
+  all["FAKEGPU_UTIL_SAMPLE_MS"] = std::to_string(course.nvml_sample_ms);
+  return all;
 }
 
 Figures MeasureReal(const Cell& cell, int limit, const Course& course) {
@@ -81,7 +75,7 @@ Figures MeasureReal(const Cell& cell, int limit, const Course& course) {
   judge.Watch(course.warm);
   Figures figures{.least = 100};
   const Ran before = RanBy(pids);
-  const double began = Now();
+  const int64_t began_ns = sim::NowMonotonicNs();
   judge.Begin(0);
   for (double left = course.seconds; left > 0; left -= 1) {
     usleep(static_cast<useconds_t>(1e6 * std::min(left, 1.0)));
@@ -91,7 +85,7 @@ Figures MeasureReal(const Cell& cell, int limit, const Course& course) {
   }
   const Ran after = RanBy(pids);
   figures.share = judge.Share(pids);
-  const double percent_ns = (Now() - began) / 100;
+  const double percent_ns = static_cast<double>(sim::NowMonotonicNs() - began_ns) / 100;
   figures.cpu = (after.all_ns - before.all_ns) / percent_ns;
   figures.helper = (after.helpers_ns - before.helpers_ns) / percent_ns;
   return figures;

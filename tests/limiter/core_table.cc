@@ -19,15 +19,13 @@ std::string Format(const char* format, Types... values) {
 
 }  // namespace
 
-double Row::error() const {
-  return above() > 0 ? above()
-                     : std::min(0.0, figures.share - std::min(limit(), reach.value_or(100)));
-}
+double Row::aim() const { return std::min(limit(), reach.value_or(100)); }
+
+double Row::error() const { return above() > 0 ? above() : std::min(0.0, figures.share - aim()); }
 
 double Row::window() const {
-  const double aim = std::min(limit(), reach.value_or(100));
   const double high = std::max(0.0, figures.most - limit());
-  const double low = std::min(0.0, figures.least - aim);
+  const double low = std::min(0.0, figures.least - aim());
   return high > -low ? high : low;
 }
 

@@ -18,10 +18,12 @@ struct Row {
   double load = 0;  // of the machine
 
   double limit() const { return std::stod(cell[0]); }
+  // The smaller of the limit and what is within reach.
+  double aim() const;
   // Points above the limit, negative below it.
   double above() const { return figures.share - limit(); }
-  // Points off the smaller of the limit and what is within reach. More than the program reached
-  // without the library at another time is the machine's doing.
+  // Points off the aim, or above the limit. More than the program reached without the library at
+  // another time is the machine's doing.
   double error() const;
   // The seconds by themselves: points of the one that is farthest off, with its sign.
   double window() const;

@@ -1,6 +1,5 @@
 #include "tests/limiter/judge.h"
 
-#include <time.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -12,12 +11,6 @@ namespace hami::limiter::testing {
 namespace {
 
 constexpr auto kBucket = static_cast<int64_t>(sim::kBucketNs);
-
-int64_t NowNs() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * 1'000'000'000 + now.tv_nsec;
-}
 
 }  // namespace
 
@@ -33,7 +26,7 @@ Judge::~Judge() { ledger_.Close(); }
 
 void Judge::Begin(int card) {
   card_ = card;
-  first_ = last_ = before_ = NowNs() / kBucket;
+  first_ = last_ = before_ = sim::NowMonotonicNs() / kBucket;
   busy_ns_.clear();
   recent_ns_.clear();
 }
@@ -41,7 +34,7 @@ void Judge::Begin(int card) {
 void Judge::Look() {
   sim::Timeline{ledger_, slice_ns_}.Advance(card_);
   const sim::StateFile& file = *ledger_.file();
-  const int64_t now = NowNs() / kBucket;
+  const int64_t now = sim::NowMonotonicNs() / kBucket;
   recent_ns_.clear();
   const int high = file.slots_high.load();
   for (int slot = 0; slot < high; ++slot) {
@@ -78,9 +71,9 @@ double Judge::LastShare(const std::vector<pid_t>& pids) const {
 }
 
 void Judge::Watch(double seconds) {
-  const int64_t end = NowNs() + static_cast<int64_t>(seconds * 1e9);
-  while (NowNs() < end) {
-    const int64_t left = end - NowNs();
+  const int64_t end = sim::NowMonotonicNs() + static_cast<int64_t>(seconds * 1e9);
+  while (sim::NowMonotonicNs() < end) {
+    const int64_t left = end - sim::NowMonotonicNs();
     usleep(static_cast<useconds_t>((left < 250'000'000 ? left : 250'000'000) / 1000 + 1));
     Look();
   }
