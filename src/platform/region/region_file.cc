@@ -87,7 +87,7 @@ Result<Layout> LayoutOf(const WordReader& words) {
                                       : "not a region: no magic " + std::to_string(HAMI_V1_MAGIC) +
                                             " at its beginning, " + size);
   }
-  const size_t least = SaysVersion1(words) ? HAMI_V1_SIZE : HAMI_V0_SIZE;
+  const size_t least = SaysVersion1(words) ? sizeof(HamiV1Region) : sizeof(HamiV0Region);
   if (words.size() < least) {
     return Fail(Code::kDataLoss,
                 "cut short: " + size + ", expected at least " + std::to_string(least));
