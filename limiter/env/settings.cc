@@ -110,15 +110,15 @@ void ReadMemoryLimits(const Source& source, Settings& settings) {
   }
 }
 
-// 1..100; nothing where the source does not say, or says what is not a percentage.
+// 1..100; nothing where the source does not say, or says what is not a number. More than 100 means
+// no limit, as in the reference, but whoever wrote it meant something else.
 std::optional<uint32_t> Percent(const Source& source, ValueIn where, const char* name) {
   const std::string_view value = Find(source, name).*where;
   if (value.empty()) return std::nullopt;
   const auto number = ParseInteger(value);
-  if (!number || *number < 0) {
-    ComplainAbout(source, name, value, "percent from 0 to 100");
-    return std::nullopt;
-  }
+  const bool readable = number && *number >= 0;
+  if (!readable || *number > 100) ComplainAbout(source, name, value, "percent from 0 to 100");
+  if (!readable) return std::nullopt;
   return static_cast<uint32_t>(*number == 0 || *number > 100 ? 100 : *number);
 }
 

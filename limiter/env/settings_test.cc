@@ -72,9 +72,10 @@ TEST(SettingsTest, AMalformedCommonLimitHoldsBackTheDevicesThatWouldUseIt) {
 
 TEST(SettingsTest, CorePercentagesAreClampedAndNegativeOnesRefused) {
   EXPECT_EQ(Read({{"CUDA_DEVICE_SM_LIMIT", "30"}}).sm_percent[5], 30u);
-  EXPECT_EQ(Read({{"CUDA_DEVICE_SM_LIMIT", "250"}}).sm_percent[0], 100u);
   EXPECT_EQ(Read({{"CUDA_DEVICE_SM_LIMIT", "0"}}).sm_percent[0], 100u);
   EXPECT_TRUE(complaints.empty());
+  EXPECT_EQ(Read({{"CUDA_DEVICE_SM_LIMIT", "250"}}).sm_percent[0], 100u);  // no limit, said aloud
+  EXPECT_EQ(complaints.size(), 1u);
   EXPECT_EQ(Read({{"CUDA_DEVICE_SM_LIMIT", "-5"}}).sm_percent[0], 100u);
   EXPECT_EQ(complaints.size(), 1u);
   const Settings s = Read({{"CUDA_DEVICE_SM_LIMIT", "50"}, {"CUDA_DEVICE_SM_LIMIT_1", "20"}});

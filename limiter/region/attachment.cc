@@ -1,7 +1,9 @@
 #include "limiter/region/attachment.h"
 
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "limiter/region/lock.h"
 #include "limiter/sys/log.h"
@@ -32,6 +34,43 @@ std::string_view WholeLines(std::string_view text, size_t size) {
   if (text.size() < size) return text;
   while (!text.empty() && text.back() != '\n') text.remove_suffix(1);
   return text;
+}
+
+// What keeps a region from being opened, made or mapped.
+std::string_view ReasonOf(int error) {
+  constexpr std::pair<int, std::string_view> kReasons[] = {
+      {EPERM, "operation not permitted"},
+      {ENOENT, "no such folder"},
+      {EACCES, "permission denied"},
+      {EBUSY, "another process does not finish making it"},
+      {ENOTDIR, "not a folder"},
+      {EISDIR, "it is a folder"},
+      {EINVAL, "not a region that this build knows"},
+      {EMFILE, "too many open files"},
+      {ENOSPC, "no space left on device"},
+      {EROFS, "read-only file system"},
+      {ELOOP, "a symbolic link"},
+      {ESTALE, "it is being replaced"},
+      {EDQUOT, "disk quota exceeded"},
+      {ENOMEM, "out of memory"}};
+  for (const auto& [number, reason] : kReasons) {
+    if (number == error) return reason;
+  }
+  return "it cannot be mapped";
+}
+
+// In a shared file others' limits stand, so its name is worth a line.
+void SayWhatIsUsedInstead(std::string_view path, int error, bool shared) {
+  HAMI_LIMITER_LOG(
+      kError,
+      text.Add("cannot use shared region ")
+          .Add(path)
+          .Add(": ")
+          .Add(ReasonOf(error))
+          .Add(" (error ")
+          .Add(static_cast<uint64_t>(error))
+          .Add(shared ? "); using " HAMI_DEFAULT_SHARED_CACHE " and the limits that stand in it"
+                      : "); this process is held to its limits alone, not with others"));
 }
 
 }  // namespace
@@ -101,22 +140,15 @@ void Attachment::LowerTo(const StatedLimits& stated) {
 void Attachment::OpenOnePath() {
   Opened opened = OpenRegion(path_.c_str(), limits_.Beginning(settings_));
   if (opened.region == nullptr) {
-    const auto error = static_cast<uint64_t>(-opened.error);
-    const bool other_path = path_.view() != HAMI_DEFAULT_SHARED_CACHE;
-    HAMI_LIMITER_LOG(kError, text.Add("cannot use shared region ")
-                                 .Add(path_.view())
-                                 .Add(": error ")
-                                 .Add(error)
-                                 .Add(other_path ? ", trying the default" : ""));
+    const int error = opened.error;
     LowerTo(ReadLimits(path_.c_str()));
-    if (other_path) {
-      path_ = sys::Text<256>().Add(HAMI_DEFAULT_SHARED_CACHE);
-      opened = OpenRegion(path_.c_str(), limits_.Beginning(settings_));
+    if (path_.view() != HAMI_DEFAULT_SHARED_CACHE) {
+      opened = OpenRegion(HAMI_DEFAULT_SHARED_CACHE, limits_.Beginning(settings_));
     }
-  }
-  if (opened.region == nullptr) {
-    opened = AnonymousRegion(limits_.Beginning(settings_));
-    path_ = {};
+    const bool shared = opened.region != nullptr;
+    SayWhatIsUsedInstead(path_.view(), -error, shared);
+    path_ = shared ? sys::Text<256>().Add(HAMI_DEFAULT_SHARED_CACHE) : sys::Text<256>();
+    if (!shared) opened = AnonymousRegion(limits_.Beginning(settings_));
   }
   region_ = opened.region;
   SetLock(opened.lock_fd);

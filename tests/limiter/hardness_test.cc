@@ -55,6 +55,8 @@ class HardnessTest : public ::testing::Test {
     ExpectLimited(*probe);
     EXPECT_EQ(Lines(*probe), 1) << probe->Errors();
     EXPECT_NE(probe->Errors().find("cannot use shared region " + path_), std::string::npos);
+    EXPECT_NE(probe->Errors().find("; using /tmp/cudevshr.cache"), std::string::npos)
+        << probe->Errors();
     auto second = Start(mounts);
     EXPECT_EQ(second->Ask("info").substr(0, 4), "0 0 ");
   }

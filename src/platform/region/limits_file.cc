@@ -127,6 +127,13 @@ Result<LimitsPage> ReadLimits(const std::string& path) {
   return page;
 }
 
+Result<bool> IsLimitsPage(const std::string& path) {
+  TRY_ASSIGN(const File file, File::Open(path, false));
+  TRY_ASSIGN(const std::string head, file.Read(path, sizeof(uint64_t)));
+  const uint64_t magic = HAMI_LIMITS_MAGIC;
+  return head == std::string_view(reinterpret_cast<const char*>(&magic), sizeof magic);
+}
+
 Result<void> ChangeLimits(const std::string& path, std::string_view uuid,
                           const LimitChange& change) {
   TRY(ReadLimits(path));

@@ -49,6 +49,8 @@ Result<LimitsPage> DecodeLimits(std::string_view bytes);
 // A new file, mode 0644.
 Result<void> CreateLimits(const std::string& path, const LimitsPage& page);
 Result<LimitsPage> ReadLimits(const std::string& path);
+// By its first word; a region says no.
+Result<bool> IsLimitsPage(const std::string& path);
 // In place, under the page's generation. kNotFound: no such card on the page.
 Result<void> ChangeLimits(const std::string& path, std::string_view uuid,
                           const LimitChange& change);

@@ -181,6 +181,8 @@ void ReadOwnHeader(const WordReader& words, Snapshot& snapshot) {
   snapshot.own_minor = words.At<uint16_t>(HAMI_EXT_OFFSET + offsetof(HamiExtHeader, ext_minor));
   snapshot.monitor_heartbeat_ns = word(offsetof(HamiExtHeader, monitor_heartbeat_ns));
   snapshot.limits_changed = word(offsetof(HamiExtHeader, generation));
+  const OwnLayout own = ReadOwnLayout(words);  // whoever comes first takes the first slot
+  snapshot.ever_joined = words.At<uint32_t>(own.slots + offsetof(HamiExtSlot, epoch)) != 0;
   char boot_id[16];
   for (size_t i = 0; i < sizeof boot_id; ++i) {
     boot_id[i] = words.At<char>(HAMI_EXT_OFFSET + offsetof(HamiExtHeader, creator_boot_id) + i);

@@ -82,6 +82,7 @@ struct Snapshot {
   int64_t last_kernel_time = 0;       // unix seconds
   uint64_t monitor_heartbeat_ns = 0;  // boot clock; 0 = the monitor does not write it
   uint64_t limits_changed = 0;        // times since the region was made
+  bool ever_joined = false;           // a process of our library has been in it; own block only
   std::string boot_id;                // of the creator, 32 hexadecimal digits; own block only
   Counters counters;
   std::vector<CardUsage> cards;

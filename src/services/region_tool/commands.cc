@@ -1,88 +1,23 @@
 #include "services/region_tool/commands.h"
 
-#include <charconv>
+#include <algorithm>
 #include <ctime>
-#include <optional>
 
-#include "abi/limits_page.h"
 #include "base/fs.h"
 #include "base/printable.h"
-#include "limiter/env/number.h"
 #include "limiter/sys/syscall.h"
 #include "platform/region/file_users.h"
 #include "platform/region/mapped_region.h"
-#include "platform/region/open_file.h"
 #include "platform/region/verify.h"
 #include "services/region_tool/report.h"
+#include "services/region_tool/values.h"
 
 namespace hami::region_tool {
 namespace {
 
-using region::LimitChange;
 using region::LimitsPage;
 using region::MappedRegion;
 using region::PageCard;
-using region::ProcessLife;
-using region::Snapshot;
-
-constexpr uint64_t kLeastBytes = uint64_t{1} << 20;
-
-Error Usage(std::string message) { return {Code::kInvalidArgument, std::move(message)}; }
-
-Result<Bytes> ParseBytes(const std::string& what, std::string_view text) {
-  const auto bytes = limiter::env::ParseSize(text);
-  if (!bytes || *bytes > INT64_MAX) {
-    return Fail(Usage(what + ": \"" + std::string(text) +
-                      "\": expected a size as 3000m, 0.5g or 512MiB; 0 is no limit"));
-  }
-  // Elsewhere a bare number is MiB; whoever writes one here would stop a container.
-  if (*bytes != 0 && *bytes < kLeastBytes) {
-    return Fail(
-        Usage(what + ": \"" + std::string(text) + "\" is " + std::to_string(*bytes) +
-              " bytes: expected a size of at least 1 MiB, as 3000m, 0.5g or 512MiB; 0 is no "
-              "limit"));
-  }
-  return Bytes{static_cast<int64_t>(*bytes)};
-}
-
-Result<Percent> ParseCores(const std::string& what, int64_t percent) {
-  if (percent < 0 || percent > 100) {
-    return Fail(Usage(what + ": " + std::to_string(percent) +
-                      ": expected percent from 0 to 100; 0 and 100 are no limit"));
-  }
-  return Percent{percent};
-}
-
-std::vector<std::string_view> Split(std::string_view text, char separator) {
-  std::vector<std::string_view> parts;
-  while (true) {
-    const size_t end = text.find(separator);
-    parts.push_back(text.substr(0, end));
-    if (end == std::string_view::npos) return parts;
-    text.remove_prefix(end + 1);
-  }
-}
-
-std::optional<int64_t> WholeNumber(std::string_view text) {
-  int64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return number;
-}
-
-Result<region::CorePolicy> ParsePolicy(std::string_view text) {
-  if (text == "default") return region::CorePolicy::kDefault;
-  if (text == "force") return region::CorePolicy::kForce;
-  if (text == "disable") return region::CorePolicy::kDisable;
-  return Fail(Usage("--policy: \"" + std::string(text) + "\": expected default, force or disable"));
-}
-
-Result<bool> IsPage(const std::string& path) {
-  TRY_ASSIGN(const region::File file, region::File::Open(path, false));
-  TRY_ASSIGN(const std::string head, file.Read(path, sizeof(uint64_t)));
-  const uint64_t magic = HAMI_LIMITS_MAGIC;
-  return head == std::string_view(reinterpret_cast<const char*>(&magic), sizeof magic);
-}
 
 std::string ThisBoot() {
   std::string id = RealFileSystem().Read("/proc/sys/kernel/random/boot_id").value_or("");
@@ -105,7 +40,7 @@ Result<RegionReport> Examine(const std::string& path, const Outside& outside) {
 }
 
 Result<std::string> InspectOne(const std::string& path, bool json, const Outside& outside) {
-  TRY_ASSIGN(const bool is_page, IsPage(path));
+  TRY_ASSIGN(const bool is_page, region::IsLimitsPage(path));
   if (is_page) {
     TRY_ASSIGN(const LimitsPage page, region::ReadLimits(path));
     return json ? PageJson(path, page) : PageText(path, page);
@@ -115,7 +50,7 @@ Result<std::string> InspectOne(const std::string& path, bool json, const Outside
 }
 
 Result<bool> VerifyOne(const std::string& path, const Outside& outside) {
-  TRY_ASSIGN(const bool is_page, IsPage(path));
+  TRY_ASSIGN(const bool is_page, region::IsLimitsPage(path));
   std::vector<region::Finding> findings;
   if (is_page) {
     TRY_ASSIGN(const LimitsPage page, region::ReadLimits(path));
@@ -168,9 +103,50 @@ Result<bool> CleanOne(const std::string& path, const Line& line, const Outside& 
   return line.remove_files ? RemoveUnused(path, outside) : true;
 }
 
-// Runs `act` on each file; all of them, whatever becomes of one.
-template <class Act>
-Result<int> ForEach(const Line& line, const Outside& outside, Act act) {
+// Each card once.
+Result<std::vector<PageCard>> ParseCards(const std::vector<std::string>& texts) {
+  std::vector<PageCard> cards;
+  for (const std::string& text : texts) {
+    TRY_ASSIGN(const PageCard card, ParseCard(text));
+    const bool known = std::any_of(cards.begin(), cards.end(),
+                                   [&](const PageCard& other) { return other.uuid == card.uuid; });
+    if (known) return Fail(Usage("--card \"" + text + "\": " + card.uuid + " is named twice"));
+    cards.push_back(card);
+  }
+  return cards;
+}
+
+// A switch of the page where no page is made would be believed and not be there.
+Result<void> RefuseSwitchesWithoutPage(const Line& line) {
+  if (!line.limits.empty()) return {};
+  const std::pair<const char*, bool> switches[] = {
+      {"--region-inside", !line.region_inside.empty()},
+      {"--policy", !line.policy.empty()},
+      {"--oversubscribe", line.oversubscribe},
+      {"--allow-disable-control", line.allow_disable_control}};
+  for (const auto& [name, given] : switches) {
+    if (!given) continue;
+    return Fail(Usage(std::string("create: ") + name +
+                      " stands on the page of limits: expected --limits, the page to make"));
+  }
+  return {};
+}
+
+// False: the file is there already, and outside was told so.
+bool IsNew(const std::string& path, const Outside& outside) {
+  const auto status = RealFileSystem().Stat(path);
+  if (!status) return true;
+  outside.err("hami-region: " + path + " is there already" +
+              (status->st_size == 0
+                   ? ", and empty: whoever began it could not finish; remove it\n"
+                   : ": set changes limits, and a container that runs keeps its file\n"));
+  return false;
+}
+
+}  // namespace
+
+Result<int> ForEachFile(const Line& line, const Outside& outside,
+                        const std::function<Result<bool>(const std::string&)>& act) {
   if (line.files.empty()) return Fail(Usage("expected a file"));
   int code = kExitOk;
   for (const std::string& path : line.files) {
@@ -179,120 +155,6 @@ Result<int> ForEach(const Line& line, const Outside& outside, Act act) {
     code = std::max<int>(code, !done ? kExitFile : *done ? kExitOk : kExitNo);
   }
   return code;
-}
-
-// What `set` was told to change.
-Result<LimitChange> ParseChange(const Line& line) {
-  LimitChange change;
-  if (!line.memory.empty()) {
-    TRY_ASSIGN(change.memory, ParseBytes("--memory", line.memory));
-  }
-  if (line.cores != -1) {
-    TRY_ASSIGN(change.cores, ParseCores("--cores", line.cores));
-  }
-  if (!line.physical_share.empty()) {
-    TRY_ASSIGN(change.physical_share, ParseBytes("--physical-share", line.physical_share));
-  }
-  if (!change.memory && !change.cores && !change.physical_share) {
-    return Fail(Usage("set: expected what to change: --memory, --cores or --physical-share"));
-  }
-  return change;
-}
-
-// The entry that a UUID or an index names.
-template <class Cards>
-Result<size_t> FindCard(const std::string& path, const Cards& cards, const std::string& name) {
-  std::string known;
-  for (size_t i = 0; i < cards.size(); ++i) {
-    if (cards[i].uuid == name || std::to_string(i) == name) return i;
-    known += (i == 0 ? "" : ", ") + std::to_string(i) + " (" + Printable(cards[i].uuid) + ")";
-  }
-  return Fail(Code::kNotFound,
-              path + ": no card " + name + "; there are: " + (known.empty() ? "none" : known));
-}
-
-std::string ChangeText(const LimitChange& change) {
-  std::string text;
-  if (change.memory) {
-    text +=
-        change.memory->value == 0 ? ", memory no limit" : ", memory " + SizeText(*change.memory);
-  }
-  if (change.cores) {
-    const int percent = change.cores->value;
-    text += percent == 0 || percent == 100 ? ", cores no limit"
-                                           : ", cores " + std::to_string(percent) + " %";
-  }
-  if (change.physical_share) text += ", physical share " + SizeText(*change.physical_share);
-  return text;
-}
-
-Result<bool> SetPage(const std::string& path, const Line& line, const LimitChange& change,
-                     const Outside& outside) {
-  TRY_ASSIGN(const LimitsPage page, region::ReadLimits(path));
-  TRY_ASSIGN(const size_t index, FindCard(path, page.cards, line.card));
-  TRY(region::ChangeLimits(path, page.cards[index].uuid, change));
-  outside.out(path + ": card " + std::to_string(index) + ChangeText(change) + "\n");
-  return true;
-}
-
-Result<bool> SetRegion(const std::string& path, const Line& line, const LimitChange& change,
-                       const Outside& outside) {
-  TRY_ASSIGN(MappedRegion region, MappedRegion::Open(path, true));
-  const Snapshot look = region.Look();
-  TRY_ASSIGN(const size_t index, FindCard(path, look.cards, line.card));
-  if (change.physical_share && !region.known_block()) {
-    return Fail(Code::kFailedPrecondition,
-                path + ": has no physical share: it is not of this build");
-  }
-  auto changed = region.Change(index, change);
-  if (!changed) return Fail(std::move(changed).error().With(path));
-  outside.out(path + ": card " + std::to_string(index) + ChangeText(change) + "\n");
-  const Bytes used = look.cards[index].used;
-  if (change.memory && change.memory->value != 0 && used > *change.memory) {
-    outside.out(path + ": note: " + SizeText(used) +
-                " are in use: nothing is taken away, new requests are refused until it is less\n");
-  }
-  if (change.cores && !look.own_block()) {
-    outside.out(path + ": note: a reference's library reads the core limit at a process's start\n");
-  }
-  return true;
-}
-
-// The scheduler counts what it promised, whatever the container is held to.
-void SayWhatTheSchedulerCounts(const LimitChange& change, const Outside& outside) {
-  if (!change.memory && !change.cores) return;
-  outside.out(
-      "note: the scheduler does not know of this: until the pod ends it counts the share that it "
-      "gave out,\n"
-      "so what was added here is promised to others, too, and what was taken is not free for "
-      "them\n");
-}
-
-Result<bool> SetOne(const std::string& path, const Line& line, const LimitChange& change,
-                    const Outside& outside) {
-  TRY_ASSIGN(const bool is_page, IsPage(path));
-  return is_page ? SetPage(path, line, change, outside) : SetRegion(path, line, change, outside);
-}
-
-}  // namespace
-
-Result<PageCard> ParseCard(const std::string& text) {
-  const std::string what = "--card \"" + text + "\"";
-  const std::vector<std::string_view> parts = Split(text, ':');
-  if (parts.size() < 2 || parts.size() > 4 || parts[0].empty() || parts[0].size() > 95) {
-    return Fail(Usage(what + ": expected UUID:MEMORY[:CORES[:PHYSICAL]], as GPU-aaaa:3000m:30"));
-  }
-  PageCard card{.uuid = std::string(parts[0])};
-  TRY_ASSIGN(card.memory, ParseBytes(what, parts[1]));
-  const auto cores = parts.size() > 2 && !parts[2].empty() ? WholeNumber(parts[2]) : 100;
-  if (!cores) return Fail(Usage(what + ": cores: expected a whole number of percent"));
-  TRY_ASSIGN(card.cores, ParseCores(what, *cores));
-  if (parts.size() > 3) {
-    TRY_ASSIGN(card.physical_share, ParseBytes(what, parts[3]));
-  }
-  card.initial_memory = card.memory;
-  card.initial_cores = card.cores;
-  return card;
 }
 
 Result<int> CreateFiles(const Line& line, const Outside& outside) {
@@ -308,22 +170,19 @@ Result<int> CreateFiles(const Line& line, const Outside& outside) {
                   .priority = static_cast<int>(line.priority),
                   .allow_disable_control = line.allow_disable_control,
                   .oversubscribe = line.oversubscribe,
-                  .region_path = line.region_inside};
+                  .region_path = line.region_inside,
+                  .cards = {}};
   TRY_ASSIGN(page.policy, ParsePolicy(line.policy));
+  TRY(RefuseSwitchesWithoutPage(line));
   region::NewRegion wanted{
       .cards = {}, .priority = page.priority, .unix_seconds = UnixSeconds(outside.clock->Now())};
-  for (const std::string& text : line.cards) {
-    TRY_ASSIGN(const PageCard card, ParseCard(text));
-    page.cards.push_back(card);
+  TRY_ASSIGN(page.cards, ParseCards(line.cards));
+  for (const PageCard& card : page.cards) {
     wanted.cards.push_back({card.uuid, card.memory, card.physical_share, card.cores});
   }
   TRY(region::EncodeLimits(page));
   for (const std::string& path : {line.files[0], line.limits}) {
-    if (path.empty() || !RealFileSystem().Exists(path)) continue;
-    outside.err("hami-region: " + path +
-                " is there already: set changes limits, and a container "
-                "that runs keeps its file\n");
-    return kExitNo;
+    if (!path.empty() && !IsNew(path, outside)) return kExitNo;
   }
   if (!line.limits.empty()) TRY(region::CreateLimits(line.limits, page));
   TRY(region::Create(line.files[0], wanted));
@@ -335,7 +194,7 @@ Result<int> InspectFiles(const Line& line, const Outside& outside) {
     return Fail(Usage("--output " + line.output + ": expected json"));
   }
   bool first = true;
-  return ForEach(line, outside, [&](const std::string& path) -> Result<bool> {
+  return ForEachFile(line, outside, [&](const std::string& path) -> Result<bool> {
     TRY_ASSIGN(const std::string text, InspectOne(path, line.output == "json", outside));
     if (!first && line.output.empty()) outside.out("\n");
     first = false;
@@ -345,22 +204,13 @@ Result<int> InspectFiles(const Line& line, const Outside& outside) {
 }
 
 Result<int> VerifyFiles(const Line& line, const Outside& outside) {
-  return ForEach(line, outside, [&](const std::string& path) { return VerifyOne(path, outside); });
+  return ForEachFile(line, outside,
+                     [&](const std::string& path) { return VerifyOne(path, outside); });
 }
 
 Result<int> CleanFiles(const Line& line, const Outside& outside) {
-  return ForEach(line, outside,
-                 [&](const std::string& path) { return CleanOne(path, line, outside); });
-}
-
-Result<int> SetLimits(const Line& line, const Outside& outside) {
-  TRY_ASSIGN(const LimitChange change, ParseChange(line));
-  if (line.card.empty()) return Fail(Usage("set: expected --card: a UUID or an index"));
-  TRY_ASSIGN(const int code, ForEach(line, outside, [&](const std::string& path) {
-               return SetOne(path, line, change, outside);
-             }));
-  if (code == kExitOk) SayWhatTheSchedulerCounts(change, outside);
-  return code;
+  return ForEachFile(line, outside,
+                     [&](const std::string& path) { return CleanOne(path, line, outside); });
 }
 
 }  // namespace hami::region_tool

@@ -3,11 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
-#include "platform/region/limits_file.h"
 #include "services/region_tool/tool.h"
 
 namespace hami::region_tool {
@@ -16,8 +16,7 @@ namespace hami::region_tool {
 struct Line {
   std::vector<std::string> files;
   std::vector<std::string> cards;
-  std::string card, memory, physical_share, limits, region_inside, output;
-  std::string policy = "default";
+  std::string memory, physical_share, limits, region_inside, policy, output;
   int64_t priority = 1;
   int64_t cores = -1;  // not given
   bool oversubscribe = false, allow_disable_control = false, remove_files = false;
@@ -29,7 +28,8 @@ Result<int> VerifyFiles(const Line& line, const Outside& outside);
 Result<int> CleanFiles(const Line& line, const Outside& outside);
 Result<int> SetLimits(const Line& line, const Outside& outside);
 
-// "GPU-aaaa:3000m:30:1500m"; cores and physical share may be left out.
-Result<region::PageCard> ParseCard(const std::string& text);
+// Runs `act` on each file; all of them, whatever becomes of one. False is exit code 1.
+Result<int> ForEachFile(const Line& line, const Outside& outside,
+                        const std::function<Result<bool>(const std::string&)>& act);
 
 }  // namespace hami::region_tool

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "abi/env_names.h"
 #include "abi/region.h"
 #include "base/json_write.h"
@@ -46,10 +48,19 @@ std::string Versions(const Snapshot& s) {
 
 std::string Activity(const RegionReport& r) {
   const Snapshot& s = r.snapshot;
+  if (s.own_block() && !s.ever_joined && s.processes.empty()) return "no process yet";
   if (s.recent_kernel < 0) return "blocked by a container of higher priority";
   if (s.last_kernel_time == 0) return "no kernel yet";
   return fmt::format("last kernel {} s ago",
                      std::max<int64_t>(r.unix_seconds - s.last_kernel_time, 0));
+}
+
+std::string CoreLimit(const Snapshot& s) {
+  const bool any = std::any_of(s.cards.begin(), s.cards.end(), [](const CardUsage& card) {
+    return card.cores.value > 0 && card.cores.value < 100;
+  });
+  if (!any) return "none";
+  return s.utilization_switch != 0 ? "engaged" : "not engaged by the monitor";
 }
 
 std::string Monitor(const RegionReport& r) {
@@ -67,8 +78,7 @@ std::string Head(const RegionReport& r) {
     text += s.boot_id == r.boot_id ? ", made since this machine's start"
                                    : ", made before this machine's start";
   }
-  text += fmt::format("\npriority  {}; core limit {}; {}\n", PriorityText(s.priority),
-                      s.utilization_switch != 0 ? "engaged" : "not engaged by the monitor",
+  text += fmt::format("\npriority  {}; core limit {}; {}\n", PriorityText(s.priority), CoreLimit(s),
                       Activity(r));
   if (!s.own_block()) return text;
   text += fmt::format("limits    changed {} times since it was made; monitor: {}\n",

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <string>
+#include <utility>
 
 #include "abi/env_names.h"
 #include "abi/limits_page.h"
@@ -49,7 +50,14 @@ const char* FromEnvironment(const char* name) {
   return found ? (values[name] = *found).c_str() : nullptr;
 }
 
-void Complain(std::string_view) {}
+// What the environment says and cannot be read; the parser takes a plain function.
+std::string& Complaints() {
+  static std::string lines;
+  return lines;
+}
+void Complain(std::string_view text) {
+  Complaints().append("shrreg-tool: ").append(text).append("\n");
+}
 
 // A new region with the limits of the environment in the place of one that nobody lives in.
 Result<int> CreateNew(const std::string& path, const Outside& outside) {
@@ -63,6 +71,7 @@ Result<int> CreateNew(const std::string& path, const Outside& outside) {
   }
   const auto text = RealFileSystem().Read(HAMI_OVERRIDE_FILE);
   const auto settings = limiter::env::ReadSettings(&FromEnvironment, text.value_or(""), &Complain);
+  outside.err(std::exchange(Complaints(), {}));
   const core::Opened opened = core::OpenRegion(
       path.c_str(), {settings.memory_limit, settings.sm_percent, settings.priority});
   if (opened.region == nullptr) return Fail(ErrnoError("make", path, -opened.error));

@@ -66,7 +66,9 @@ constexpr char kAboutSet[] =
     "for\n"
     "every process. Below what is in use nothing is taken away: new requests are refused until it "
     "is\n"
-    "less. Processes whose own environment asks for less than the limit at start keep that.";
+    "less. Processes whose own environment asks for less than the limit at start keep that. A file "
+    "that\n"
+    "cannot be changed leaves the others as they are.";
 
 constexpr char kAboutClean[] =
     "Give back the slots of dead processes and lower totals to what lives\n"
@@ -89,7 +91,8 @@ void AddCreate(FlagSet& root, Line& line) {
   create.Add("limits", &line.limits, "also make this page of limits");
   create.Add("region-inside", &line.region_inside,
              "on the page: path of the region in the container; empty: the environment says it");
-  create.Add("policy", &line.policy, "on the page: core limit by default, force or disable");
+  create.Add("policy", &line.policy,
+             "on the page: core limit by default (if empty), force or disable");
   create.Add("oversubscribe", &line.oversubscribe, "on the page: memory beyond the physical share");
   create.Add("allow-disable-control", &line.allow_disable_control,
              "on the page: the container's user may switch the limiter off");
@@ -98,7 +101,7 @@ void AddCreate(FlagSet& root, Line& line) {
 void AddSet(FlagSet& root, Line& line) {
   FlagSet& set = root.Command("set", kAboutSet);
   AddFiles(set, line, "the region and its page of limits, in any order");
-  set.Add("card", &line.card, "UUID or index");
+  set.Add("card", &line.cards, "UUID or index of one card");
   set.Add("memory", &line.memory, "size as 3000m, 0.5g or 512MiB; 0: no limit");
   set.Add("cores", &line.cores, "percent; 0 and 100: no limit");
   set.Add("physical-share", &line.physical_share, "real memory behind the limit; 0: all of it");

@@ -73,6 +73,24 @@ TEST_F(RegionToolTest, CreateNeverTouchesWhatIsThere) {
   EXPECT_FALSE(RealFileSystem().Exists(folder_ + "/new"));
 }
 
+// Complaint: a file that a full disk had left empty was "there already", without a word why.
+TEST_F(RegionToolTest, AnEmptyFileIsNamedAsOne) {
+  std::ofstream(path_).flush();
+  const Answer again = Run({"create", path_, "--card", "GPU-a:1m"});
+  EXPECT_EQ(again.code, kExitNo);
+  EXPECT_THAT(again.err, HasSubstr(path_ + " is there already, and empty"));
+}
+
+// Complaint: a region that nobody had used showed the time of its making as that of a kernel.
+TEST_F(RegionToolTest, ARegionThatNobodyUsedSaysSo) {
+  ASSERT_EQ(Run({"create", path_, "--card", "GPU-a:1g"}).code, kExitOk);
+  EXPECT_THAT(Run({"inspect", path_}).out, HasSubstr("core limit none; no process yet\n"));
+  StartProcess(1);
+  EndProcess();
+  ASSERT_EQ(Run({"clean", path_}).code, kExitOk);
+  EXPECT_THAT(Run({"inspect", path_}).out, HasSubstr("core limit none; last kernel "));
+}
+
 TEST_F(RegionToolTest, JsonHasEveryByteOfARunningProcess) {
   CreateBoth();
   StartProcess(12345);
@@ -102,6 +120,33 @@ TEST_F(RegionToolTest, SetChangesRegionAndPageAndExplainsALimitBelowUse) {
   EXPECT_EQ(Run({"set", path_, Page(), "--card", "1", "--memory", "0"}).code, kExitOk);
   EXPECT_EQ(region::Read(path_)->cards[1].limit, Bytes{0});
   EXPECT_EQ(region::ReadLimits(Page())->cards[1].memory, Bytes{0});
+}
+
+// Complaint: the region was changed though its page could not be; the smaller of the two holds.
+TEST_F(RegionToolTest, SetChangesAllFilesOrNone) {
+  CreateBoth();
+  const std::string other = folder_ + "/other";
+  std::ofstream(other) << "no region";
+  const Answer set = Run({"set", path_, other, Page(), "--card", "0", "--memory", "1g"});
+  EXPECT_EQ(set.code, kExitFile);
+  EXPECT_EQ(set.out, "");
+  EXPECT_THAT(set.err,
+              AllOf(HasSubstr(other + ": not a region"), HasSubstr("nothing was changed")));
+  EXPECT_EQ(region::Read(path_)->cards[0].limit, Bytes{3000ll << 20});
+  EXPECT_EQ(region::ReadLimits(Page())->cards[0].memory, Bytes{3000ll << 20});
+}
+
+// Complaint: a region was raised above its page, and nothing happened.
+TEST_F(RegionToolTest, SetNamesThePageThatHoldsARegionBack) {
+  CreateBoth();
+  const Answer raised = Run({"set", path_, "--card", "0", "--memory", "5g", "--cores", "20"});
+  ASSERT_EQ(raised.code, kExitOk) << raised.err;
+  EXPECT_THAT(raised.out, HasSubstr(Page() + ": note: says less for this card, memory 3000 MiB; "
+                                             "the smaller holds: set it, too\n"));
+  EXPECT_THAT(Run({"set", path_, "--card", "0", "--memory", "1g"}).out,
+              Not(HasSubstr("says less")));
+  EXPECT_THAT(Run({"set", path_, Page(), "--card", "0", "--memory", "5g"}).out,
+              Not(HasSubstr("says less")));
 }
 
 // Complaint: set succeeded without a word that the ledger still has the old size.
@@ -137,7 +182,8 @@ TEST_F(RegionToolTest, ErrorsNameFileValueAndExpectation) {
   };
   refused({}, "expected a command");
   refused({"set", path_, "--card", "0"}, "expected what to change");
-  refused({"set", path_, "--memory", "1g"}, "expected --card");
+  refused({"set", path_, "--memory", "1g"}, "expected one --card");
+  refused({"set", path_, "--memory", "1g", "--card", "0", "--card", "1"}, "index, not 2");
   refused({"set", path_, "--card", "0", "--memory", "1e9"}, "\"1e9\": expected a size as 3000m");
   refused({"set", path_, "--card", "0", "--memory", "3000"}, "\"3000\" is 3000 bytes: expected");
   refused({"create", folder_ + "/x", "--card", "GPU-a:3000"}, "is 3000 bytes");
@@ -147,6 +193,10 @@ TEST_F(RegionToolTest, ErrorsNameFileValueAndExpectation) {
   refused({"create", folder_ + "/x"}, "at least one --card");
   refused({"create", folder_ + "/x", "--card", "GPU-a"}, "expected UUID:MEMORY");
   refused({"create", folder_ + "/x", "--card", "GPU-a:1g", "--policy", "of"}, "expected default,");
+  refused({"create", folder_ + "/x", "--card", "GPU-a:1g", "--card", "GPU-a:2g"}, "named twice");
+  refused({"create", folder_ + "/x", "--card", "GPU-a:1g::2g"}, "2g: expected at most the limit");
+  refused({"create", folder_ + "/x", "--card", "GPU-a:1g", "--oversubscribe"},
+          "--oversubscribe stands on the page of limits: expected --limits");
   refused({"inspect"}, "expected a file");
   refused({"inspect", path_, "-o", "yaml"}, "expected json");
   const Answer card = Run({"set", path_, "--card", "GPU-q", "--memory", "1g"});
@@ -232,6 +282,14 @@ TEST_F(RegionToolTest, TheReferencesNameAndFlagsWork) {
   EXPECT_EQ(Shrreg("--create_new").code, kExitOk);
   EXPECT_EQ(region::Read(path_)->cards.size(), 0u);
   EXPECT_EQ(Shrreg("--suspnd").code, kExitUsage);
+}
+
+TEST_F(RegionToolTest, CreateNewNamesWhatItCannotRead) {
+  setenv("CUDA_DEVICE_MEMORY_LIMIT", "1 apple", 1);
+  const Answer made = Shrreg("--create_new");
+  unsetenv("CUDA_DEVICE_MEMORY_LIMIT");
+  EXPECT_EQ(made.code, kExitOk);
+  EXPECT_THAT(made.err, HasSubstr("shrreg-tool: invalid value \"1 apple\""));
 }
 
 }  // namespace
