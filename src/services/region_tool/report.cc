@@ -21,7 +21,7 @@ using region::Snapshot;
 
 std::string LimitText(Bytes limit) { return limit.value == 0 ? "none" : SizeText(limit); }
 std::string CoresText(Percent cores) {
-  return cores.value == 0 || cores.value >= 100 ? "none" : std::to_string(cores.value) + " %";
+  return IsLimit(cores) ? std::to_string(cores.value) + " %" : "none";
 }
 std::string FreeText(const CardUsage& card) {
   if (card.limit.value == 0) return "";
@@ -56,9 +56,8 @@ std::string Activity(const RegionReport& r) {
 }
 
 std::string CoreLimit(const Snapshot& s) {
-  const bool any = std::any_of(s.cards.begin(), s.cards.end(), [](const CardUsage& card) {
-    return card.cores.value > 0 && card.cores.value < 100;
-  });
+  const bool any = std::any_of(s.cards.begin(), s.cards.end(),
+                               [](const CardUsage& card) { return IsLimit(card.cores); });
   if (!any) return "none";
   return s.utilization_switch != 0 ? "engaged" : "not engaged by the monitor";
 }
@@ -189,6 +188,8 @@ void WriteHead(JsonWriter& w, const RegionReport& r) {
 }
 
 }  // namespace
+
+bool IsLimit(Percent cores) { return cores.value != 0 && cores.value < 100; }
 
 std::string SizeText(Bytes bytes) {
   constexpr int64_t kMi = int64_t{1} << 20;

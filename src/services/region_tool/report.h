@@ -28,6 +28,9 @@ std::string RegionJson(const RegionReport& report);
 std::string PageText(const std::string& path, const region::LimitsPage& page);
 std::string PageJson(const std::string& path, const region::LimitsPage& page);
 
+// False: no limit of the core (0, and 100 or more).
+bool IsLimit(Percent cores);
+
 // "3000 MiB", "0.5 MiB", "17 B"; never rounded up to a whole unit that it is not.
 std::string SizeText(Bytes bytes);
 

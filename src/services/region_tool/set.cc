@@ -2,6 +2,7 @@
 // changed: of two that say different things the smaller holds, and nobody would see which.
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 
 #include "abi/limits_page.h"
 #include "base/printable.h"
@@ -18,12 +19,17 @@ using region::LimitsPage;
 using region::MappedRegion;
 using region::Snapshot;
 
-// A file that can be changed, and the entry of the card in it.
-struct Target {
-  std::string path;
-  bool is_page = false;
+// The entry of the card in a file.
+struct Entry {
   size_t index = 0;
   std::string uuid;
+};
+
+// A file that can be changed.
+struct Target {
+  std::string path;
+  Entry card;
+  std::optional<MappedRegion> region;  // none: a page of limits
 };
 
 Result<LimitChange> ParseChange(const Line& line) {
@@ -45,13 +51,10 @@ Result<LimitChange> ParseChange(const Line& line) {
 
 // The entry that a UUID or an index names.
 template <class Cards>
-Result<Target> Find(const std::string& path, bool is_page, const Cards& cards,
-                    const std::string& name) {
+Result<Entry> Find(const std::string& path, const Cards& cards, const std::string& name) {
   std::string known;
   for (size_t i = 0; i < cards.size(); ++i) {
-    if (cards[i].uuid == name || std::to_string(i) == name) {
-      return Target{path, is_page, i, cards[i].uuid};
-    }
+    if (cards[i].uuid == name || std::to_string(i) == name) return Entry{i, cards[i].uuid};
     known += (i == 0 ? "" : ", ") + std::to_string(i) + " (" + Printable(cards[i].uuid) + ")";
   }
   return Fail(Code::kNotFound,
@@ -63,14 +66,16 @@ Result<Target> Check(const std::string& path, const std::string& card, const Lim
   if (is_page) {
     TRY_ASSIGN(const LimitsPage page, region::ReadLimits(path));
     TRY(region::File::Open(path, true));
-    return Find(path, true, page.cards, card);
+    TRY_ASSIGN(Entry entry, Find(path, page.cards, card));
+    return Target{path, std::move(entry), std::nullopt};
   }
-  TRY_ASSIGN(const MappedRegion region, MappedRegion::Open(path, true));
+  TRY_ASSIGN(MappedRegion region, MappedRegion::Open(path, true));
   if (change.physical_share && !region.known_block()) {
     return Fail(Code::kFailedPrecondition,
                 path + ": has no physical share: it is not of this build");
   }
-  return Find(path, false, region.Look().cards, card);
+  TRY_ASSIGN(Entry entry, Find(path, region.Look().cards, card));
+  return Target{path, std::move(entry), std::move(region)};
 }
 
 std::string ChangeText(const LimitChange& change) {
@@ -80,23 +85,22 @@ std::string ChangeText(const LimitChange& change) {
         change.memory->value == 0 ? ", memory no limit" : ", memory " + SizeText(*change.memory);
   }
   if (change.cores) {
-    const int percent = change.cores->value;
-    text += percent == 0 || percent == 100 ? ", cores no limit"
-                                           : ", cores " + std::to_string(percent) + " %";
+    text += IsLimit(*change.cores) ? ", cores " + std::to_string(change.cores->value) + " %"
+                                   : ", cores no limit";
   }
   if (change.physical_share) text += ", physical share " + SizeText(*change.physical_share);
   return text;
 }
 
-Result<void> ChangeRegion(const Target& target, const LimitChange& change, const Outside& outside) {
-  TRY_ASSIGN(MappedRegion region, MappedRegion::Open(target.path, true));
-  const Snapshot look = region.Look();
-  if (target.index >= look.cards.size() || look.cards[target.index].uuid != target.uuid) {
+Result<void> ChangeRegion(Target& target, const LimitChange& change, const Outside& outside) {
+  const Snapshot look = target.region->Look();
+  const size_t index = target.card.index;
+  if (index >= look.cards.size() || look.cards[index].uuid != target.card.uuid) {
     return Fail(Code::kConflict, target.path + ": its cards have just changed: try again");
   }
-  auto changed = region.Change(target.index, change);
+  auto changed = target.region->Change(index, change);
   if (!changed) return Fail(std::move(changed).error().With(target.path));
-  const Bytes used = look.cards[target.index].used;
+  const Bytes used = look.cards[index].used;
   if (change.memory && change.memory->value != 0 && used > *change.memory) {
     outside.out(target.path + ": note: " + SizeText(used) +
                 " are in use: nothing is taken away, new requests are refused until it is less\n");
@@ -108,21 +112,22 @@ Result<void> ChangeRegion(const Target& target, const LimitChange& change, const
   return {};
 }
 
-Result<void> ApplyOne(const Target& target, const LimitChange& change, const Outside& outside) {
-  if (target.is_page) {
-    TRY(region::ChangeLimits(target.path, target.uuid, change));
-  } else {
+Result<void> ApplyOne(Target& target, const LimitChange& change, const Outside& outside) {
+  if (target.region) {
     TRY(ChangeRegion(target, change, outside));
+  } else {
+    TRY(region::ChangeLimits(target.path, target.card.uuid, change));
   }
-  outside.out(target.path + ": card " + std::to_string(target.index) + ChangeText(change) + "\n");
+  outside.out(target.path + ": card " + std::to_string(target.card.index) + ChangeText(change) +
+              "\n");
   return {};
 }
 
 // All of them, whatever becomes of one; the first error.
-Result<void> ApplyAll(const std::vector<Target>& targets, const LimitChange& change,
+Result<void> ApplyAll(std::vector<Target>& targets, const LimitChange& change,
                       const Outside& outside) {
   Result<void> result;
-  for (const Target& target : targets) {
+  for (Target& target : targets) {
     auto applied = ApplyOne(target, change, outside);
     if (!applied && result) result = std::move(applied);
   }
@@ -133,8 +138,7 @@ bool IsBelow(Bytes limit, Bytes other) {
   return limit.value != 0 && (other.value == 0 || limit < other);
 }
 bool IsBelow(Percent limit, Percent other) {
-  const auto whole = [](Percent p) { return p.value == 0 || p.value > 100 ? 100 : p.value; };
-  return whole(limit) < whole(other);
+  return IsLimit(limit) && (!IsLimit(other) || limit.value < other.value);
 }
 
 // Where the page of a region lies: beside it, or as on a node (services/node/host_files.h).
@@ -150,7 +154,7 @@ void SayWhatThePageHolds(const Target& target, const LimitChange& change, const 
     const auto page = region::ReadLimits(path);
     if (!page) continue;
     for (const region::PageCard& card : page->cards) {
-      if (card.uuid != target.uuid) continue;
+      if (card.uuid != target.card.uuid) continue;
       LimitChange less;
       if (change.memory && IsBelow(card.memory, *change.memory)) less.memory = card.memory;
       if (change.cores && IsBelow(card.cores, *change.cores)) less.cores = card.cores;
@@ -193,7 +197,7 @@ Result<int> SetLimits(const Line& line, const Outside& outside) {
   }
   TRY(ApplyAll(targets, change, outside));
   const bool with_page =
-      std::any_of(targets.begin(), targets.end(), [](const Target& t) { return t.is_page; });
+      std::any_of(targets.begin(), targets.end(), [](const Target& t) { return !t.region; });
   if (!with_page) SayWhatThePageHolds(targets[0], change, outside);
   SayWhatTheSchedulerCounts(change, outside);
   return kExitOk;
